@@ -1,0 +1,1 @@
+"""The fourth place the handlers run: a laptop. May import everything."""

@@ -1,0 +1,1 @@
+"""The ports on SQLite, one file: tasks, records, documents and the broker between the clouds."""

@@ -1,0 +1,79 @@
+"""The brokers between the clouds, in one table: at least once, an entity's messages in order on each route.
+
+One process at a time delivers (it holds the engine's lock), so a message needs no lease: it is in the
+table until it was handled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from local.sqlite.database import Database
+from shared.core.routes import Route
+from shared.events.catalog import AnyEvent, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it is delivered; `attempts` counts the deliveries before this one."""
+
+    id: int
+    key: str
+    body: str
+    attributes: dict[str, str]
+    attempts: int
+
+
+class Broker:
+    """The `Bus` port and the consuming side of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
+        """Enqueue all messages at once."""
+        rows = [(route.value, event.entity, encode(event), _attributes(event)) for route, event in messages]
+        with self._database.transaction() as connection:
+            connection.executemany("INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows)
+
+    def take(self, route: Route, now: float, limit: int) -> list[Message]:
+        """Return messages that are due, none of which overtakes an earlier one of its key."""
+        rows = self._database.connection.execute(
+            "SELECT id, key, body, attributes, attempts FROM messages WHERE route = ?1 AND due <= ?2"
+            " AND key NOT IN (SELECT key FROM messages WHERE route = ?1 AND due > ?2) ORDER BY id LIMIT ?3",
+            (route.value, now, limit),
+        )
+        return [Message(id_, key, body, json.loads(attributes), attempts) for id_, key, body, attributes, attempts in rows]
+
+    def done(self, messages: Sequence[Message]) -> None:
+        """Forget handled messages."""
+        with self._database.transaction() as connection:
+            connection.executemany("DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages])
+
+    def again(self, message: Message, due: float, *, counts: bool = True) -> None:
+        """Deliver the message again at `due`; throttling does not count as an attempt."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE messages SET attempts = attempts + ?, due = ? WHERE id = ?", (int(counts), due, message.id)
+            )
+
+    def bury(self, message: Message, reason: str) -> None:
+        """Move the message to the dead letters, with the reason."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO dead_letters SELECT id, route, key, body, attributes, attempts, ? FROM messages WHERE id = ?",
+                (reason, message.id),
+            )
+            connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
+
+    def next_due(self) -> float | None:
+        """Return when the next message is due, or None when there is none."""
+        row = self._database.connection.execute("SELECT MIN(due) FROM messages").fetchone()
+        return None if row is None else row[0]
+
+
+def _attributes(event: AnyEvent) -> str:
+    """The attributes a Pub/Sub message carries beside its body."""
+    return json.dumps({"tenant": event.tenant, "partitionkey": event.entity, "sequence": str(event.sequence), "type": event.type})

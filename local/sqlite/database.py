@@ -1,0 +1,63 @@
+"""One SQLite file, its tables, and transactions that nest.
+
+WAL with `synchronous=NORMAL`: a killed process loses nothing that was committed; a power cut may lose the
+last moments as a whole, never part of a transaction. https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from shared.errors import Transient
+
+_BUSY_SECONDS = 10
+
+
+class Database:
+    """A connection, used by one thread at a time."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open (and set up) the file, or a database in memory when there is no path."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.connection = sqlite3.connect(
+            path or ":memory:", isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False, cached_statements=512
+        )
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=NORMAL")
+        self.connection.executescript(files("local.sqlite").joinpath("schema.sql").read_text())
+        self._depth = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit all that happens inside, or none of it; inside another transaction, as a part of that one."""
+        begin, commit, undo = self._words()
+        try:
+            self.connection.execute(begin)
+        except sqlite3.OperationalError as busy:
+            raise Transient(f"the database is busy: {busy}") from busy
+        self._depth += 1
+        try:
+            yield self.connection
+        except BaseException:
+            self._depth -= 1
+            for statement in undo:
+                self.connection.execute(statement)
+            raise
+        self._depth -= 1
+        self.connection.execute(commit)
+
+    def _words(self) -> tuple[str, str, tuple[str, ...]]:
+        if self._depth == 0:
+            return "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
+        name = f"nested_{self._depth}"
+        return f"SAVEPOINT {name}", f"RELEASE {name}", (f"ROLLBACK TO {name}", f"RELEASE {name}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()

@@ -1,0 +1,79 @@
+"""Documents on a laptop: files under folders the user named, and blobs by their own hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from local.sqlite.database import Database
+from shared.errors import Permanent
+from shared.events.document import DocumentRef
+
+MAX_BYTES = 20 * 1024 * 1024
+
+
+class LocalDocuments:
+    """The `Documents` port. A file is read only when it lies under a root that was added, links resolved."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_root(self, path: Path) -> None:
+        """Allow reading below (or exactly) `path`."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT INTO roots VALUES (?) ON CONFLICT DO NOTHING", (str(path.resolve()),))
+
+    def read(self, ref: DocumentRef) -> bytes:
+        """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
+        if ref.size > MAX_BYTES:
+            raise Permanent(f"{ref.size} bytes are more than the {MAX_BYTES} a document may have", code="oversize")
+        scheme = urlsplit(ref.uri).scheme
+        if scheme == "blob":
+            content = self._blob(ref.uri.removeprefix("blob:"))
+        elif scheme == "file":
+            content = self._file(ref.uri)
+        else:
+            raise Permanent(f"cannot read {scheme}: references here; use file: or blob:", code="unknown-scheme", where="uri")
+        if hashlib.sha256(content).hexdigest() != ref.sha256:
+            raise Permanent("the document changed since it was submitted; submit it again", code="document-changed")
+        return content
+
+    def write(self, content: bytes, media_type: str, name: str = "") -> DocumentRef:
+        """Store bytes under their own hash."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        with self._database.transaction() as connection:
+            connection.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (sha256, content))
+        return DocumentRef(uri=f"blob:{sha256}", sha256=sha256, size=len(content), media_type=media_type, name=name)
+
+    def _blob(self, sha256: str) -> bytes:
+        row = self._database.connection.execute("SELECT content FROM blobs WHERE sha256 = ?", (sha256,)).fetchone()
+        if row is None:
+            raise Permanent("no such blob", code="document-missing", where="uri")
+        return bytes(row[0])
+
+    def _file(self, uri: str) -> bytes:
+        path = self._allowed(uri)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise Permanent(f"larger than the {MAX_BYTES} bytes a document may have", code="oversize")
+            return path.read_bytes()
+        except OSError as error:
+            raise Permanent(f"cannot read it: {error.strerror}", code="document-missing", where="uri") from error
+
+    def _allowed(self, uri: str) -> Path:
+        parts = urlsplit(uri)
+        decoded = unquote(parts.path)
+        if parts.netloc or "\x00" in decoded or not decoded.startswith("/"):
+            raise Permanent("not a local file", code="out-of-bounds", where="uri")
+        path = Path(decoded).resolve()
+        roots = [Path(root) for (root,) in self._database.connection.execute("SELECT path FROM roots")]
+        if not any(path == root or root in path.parents for root in roots):
+            raise Permanent("outside the folders given to this fabric", code="out-of-bounds", where="uri")
+        return path
+
+
+def file_ref(path: Path, content: bytes, name: str) -> DocumentRef:
+    """Return the reference of a file whose bytes are at hand."""
+    uri = "file://" + quote(str(path.resolve()))
+    return DocumentRef(uri=uri, sha256=hashlib.sha256(content).hexdigest(), size=len(content), name=name)

@@ -1,0 +1,58 @@
+CREATE TABLE IF NOT EXISTS tasks (
+  tenant TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sequences (
+  tenant TEXT NOT NULL, entity TEXT NOT NULL, last INTEGER NOT NULL,
+  PRIMARY KEY (tenant, entity)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inbox (claim TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, entity TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS journal (
+  tenant TEXT NOT NULL, task TEXT NOT NULL, document INTEGER NOT NULL, step TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (tenant, task, document, step)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS approvals (
+  tenant TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS approvals_pending ON approvals (tenant, id) WHERE status = 'pending';
+
+CREATE TABLE IF NOT EXISTS messages (
+  id INTEGER PRIMARY KEY, route TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, attributes TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS messages_by_route ON messages (route, id);
+CREATE INDEX IF NOT EXISTS messages_late ON messages (route, key, due) WHERE due > 0;
+CREATE TABLE IF NOT EXISTS dead_letters (
+  id INTEGER PRIMARY KEY, route TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, attributes TEXT NOT NULL,
+  attempts INTEGER NOT NULL, reason TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS record_entities (
+  tenant TEXT NOT NULL, entity TEXT NOT NULL, last INTEGER NOT NULL, chain TEXT NOT NULL,
+  PRIMARY KEY (tenant, entity)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record_audit (
+  tenant TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL, event_id TEXT NOT NULL, type TEXT NOT NULL,
+  task TEXT NOT NULL, time TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL,
+  PRIMARY KEY (tenant, entity, sequence)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS record_audit_by_task ON record_audit (tenant, task, sequence);
+CREATE TABLE IF NOT EXISTS record_billing (
+  event_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, task TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL,
+  step TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
+  cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task);
+CREATE TABLE IF NOT EXISTS record_parked (
+  tenant TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL, cause TEXT NOT NULL, reason TEXT NOT NULL,
+  body TEXT NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY (tenant, entity, sequence)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS roots (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -1,0 +1,60 @@
+"""Environment to ports, on a laptop: SQLite behind every port.
+
+The clouds' own wiring finds `ports` here through AGENTFABRIC_PORTS=local.wiring:ports.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from local.sqlite.broker import Broker
+from local.sqlite.documents import LocalDocuments
+from local.sqlite.records import SqliteRecords
+from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
+from shared.core.admission import TenantPolicy
+from shared.models.extractive import Extractive
+from shared.ports import Pipelines, Ports
+
+if TYPE_CHECKING:
+    from local.sqlite.database import Database
+
+TENANT = "local"
+_CURRENT: ContextVar[Ports] = ContextVar("ports")
+
+
+def ports() -> Ports:
+    """Return the ports of the engine at work; LookupError outside `using`."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def using(mine: Ports) -> Iterator[None]:
+    """Let every cloud's handlers work on these ports."""
+    os.environ["AGENTFABRIC_PORTS"] = "local.wiring:ports"
+    token = _CURRENT.set(mine)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetime]) -> Ports:
+    """Return the ports of a fabric whose every part is in this process."""
+    return Ports(
+        tasks=SqliteTasks(database),
+        outbox=SqliteOutbox(database),
+        bus=Broker(database),
+        journal=SqliteJournal(database),
+        approvals=SqliteApprovals(database),
+        documents=LocalDocuments(database),
+        models=Extractive(),
+        pipelines=pipelines,
+        records=SqliteRecords(database),
+        tenants={TENANT: TenantPolicy()},
+        now=now,
+    )

@@ -1,0 +1,1 @@
+"""The portable core: what is said, decided, needed and done. Knows no cloud."""

@@ -1,0 +1,1 @@
+"""How it is done: use cases. Load, decide (in `core`), write once, publish."""

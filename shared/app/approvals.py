@@ -1,0 +1,107 @@
+"""Asking people, hearing them, and watching the clock for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.app.commit import change
+from shared.app.findings import Findings, findings
+from shared.core import approval as approvals
+from shared.core.approval import Approval, Ruling, Vote
+from shared.core.decision import Decision
+from shared.core.journal import digest
+from shared.core.task import check_running, evolve
+from shared.core.workflow import workflow
+from shared.errors import NotFound, Permanent
+from shared.events.catalog import Cause
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.task import Task
+    from shared.ports import Ports
+
+
+def approval_id(task: str, run: int, document: int) -> str:
+    """Return the id of a document's approval; asking again is asking the same."""
+    return derive("approval", task, run, document)
+
+
+def request_approval(ports: Ports, tenant: str, task: str, document: int, *, source: str) -> Approval:
+    """Ask for a document's approval, once, and return it."""
+    current = ports.tasks.load(tenant, task)
+    asked = approval_id(task, current.run, document)
+    try:
+        return ports.approvals.find(tenant, asked)
+    except NotFound:
+        fresh = _new(ports, current, document, findings(ports, current, document))
+    cause = Cause(derive(asked, "request"), tenant, task, current.entity, source)
+    change(ports, cause, lambda now: _asked(now, fresh), claim=f"ask:{asked}")
+    return ports.approvals.find(tenant, asked)
+
+
+def _new(ports: Ports, task: Task, document: int, found: Findings) -> Approval:
+    policy = workflow(task.workflow).checkpoint.policy
+    now = ports.now()
+    return Approval(
+        id=approval_id(task.id, task.run, document),
+        tenant=task.tenant,
+        task=task.id,
+        entity=task.entity,
+        run=task.run,
+        document=document,
+        name=found.document.name or found.document.uri,
+        reason=found.reason,
+        digest=digest(found.shown),
+        policy=policy,
+        requested_by=task.submitted_by,
+        requested_at=now,
+        deadline=now + timedelta(seconds=policy.levels[0].wait),
+    )
+
+
+def _asked(task: Task, approval: Approval) -> Decision:
+    check_running(task)
+    ruling = approvals.request(approval)
+    return Decision(evolve(task, *ruling.facts), ruling.facts, approval=ruling.approval)
+
+
+def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, source: str) -> Approval:
+    """Count a vote and return the approval as it then stands.
+
+    Raises Forbidden for people who may not decide, Permanent when it was decided otherwise, expired, or is
+    about other content than was shown.
+    """
+    ruled = _rule(ports, tenant, approval, f"vote:{said.by.name}:{said.verdict}", source, lambda found: approvals.vote(found, said, ports.now()))
+    if ruled.status not in ("pending", said.verdict):
+        how = "expired to" if ruled.expired else "was already"
+        raise Permanent(f"approval {approval} {how} {ruled.status}", code="already-decided")
+    return ruled
+
+
+def tick_approval(ports: Ports, tenant: str, approval: str, *, source: str) -> Approval:
+    """Escalate or expire an approval that is overdue, and return it; safe to call at any time, any number of times."""
+    level = ports.approvals.find(tenant, approval).level
+    return _rule(ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now()))
+
+
+def _rule(
+    ports: Ports, tenant: str, approval: str, name: str, source: str, ruling: Callable[[Approval], Ruling]
+) -> Approval:
+    """Apply a ruling to the stored approval, in the transaction of its task."""
+    found = ports.approvals.find(tenant, approval)
+    latest = [found]
+
+    def decide(task: Task) -> Decision:
+        ruled = ruling(ports.approvals.find(tenant, approval))
+        latest[0] = ruled.approval
+        if not ruled.facts and ruled.approval == found:
+            return Decision(task)
+        check_running(task)
+        return Decision(evolve(task, *ruled.facts), ruled.facts, approval=ruled.approval)
+
+    cause = Cause(derive(approval, name), tenant, found.task, found.entity, source)
+    change(ports, cause, decide)
+    return latest[0]

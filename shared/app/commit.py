@@ -1,0 +1,80 @@
+"""Decide, write once, then speak: the one way a use case changes anything.
+
+Nothing is published before it is committed. A duplicate still speaks: it changes nothing, but sends what
+a crash may have left unsent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shared.core.decision import Decision
+from shared.core.routes import routes
+from shared.errors import Conflict, Duplicate, Transient
+from shared.events.catalog import AnyEvent, Cause, follow
+from shared.ports import Change, Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.core.task import Task
+
+_RACES = 8
+
+
+def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, claim: str | None = None) -> Task:
+    """Load the task, decide on it, commit and publish; decide again when somebody else was first.
+
+    `claim` is the message's name in the inbox; with one, a repeated message changes nothing.
+    """
+    return _settled(ports, cause, claim, lambda: _once(ports, cause, decide, claim))
+
+
+def create(ports: Ports, cause: Cause, decision: Decision, *, claim: str) -> Task:
+    """Commit and publish a task that is new; when its claim is taken, return the one that is there."""
+    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decision, 0, claim))
+
+
+def _settled(ports: Ports, cause: Cause, claim: str | None, attempt: Callable[[], Task]) -> Task:
+    for _ in range(_RACES):
+        try:
+            return attempt()
+        except Duplicate:
+            relay(ports, tenant=cause.tenant, entity=cause.entity)
+            return ports.tasks.load(cause.tenant, cause.task)
+        except Conflict:
+            continue
+    raise Transient(f"task {cause.task} is changed by many at once ({claim or cause.id})", retry_after=0.5)
+
+
+def _once(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], claim: str | None) -> Task:
+    task = ports.tasks.load(cause.tenant, cause.task)
+    decision = decide(task)
+    if decision.nothing:
+        relay(ports, tenant=task.tenant, entity=task.entity)
+        return task
+    return _commit(ports, cause, decision, task.version, claim)
+
+
+def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim: str | None) -> Task:
+    after = ports.tasks.last_sequence(cause.tenant, cause.entity)
+    events = follow(cause, decision.facts, after=after, at=ports.now())
+    task = decision.task.model_copy(update={"version": expected + 1})
+    ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approval))
+    send(ports, events)
+    return task
+
+
+def send(ports: Ports, events: Sequence[AnyEvent]) -> None:
+    """Publish committed events on their routes and note it."""
+    ports.bus.publish([(route, event) for event in events for route in routes(event)])
+    ports.outbox.mark_sent(events)
+
+
+def relay(ports: Ports, *, tenant: str | None = None, entity: str | None = None, limit: int = 500) -> int:
+    """Publish what was committed and never sent, of one entity or of all; return how many."""
+    events = ports.outbox.unsent(limit=limit, tenant=tenant, entity=entity)
+    if events:
+        send(ports, events)
+    return len(events)

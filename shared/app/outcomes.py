@@ -1,0 +1,91 @@
+"""Settling documents: reviewed, or failed with a reason; the last one settles the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.app.approvals import approval_id
+from shared.app.commit import change
+from shared.app.findings import findings
+from shared.core import task as tasks
+from shared.core.workflow import workflow
+from shared.errors import NotFound, Permanent
+from shared.events.catalog import Cause
+from shared.events.document import DocumentFailed, DocumentReviewed, Evidence
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from shared.core.approval import Approval
+    from shared.core.decision import Decision
+    from shared.core.journal import Entry
+    from shared.core.task import Task
+    from shared.ports import Ports
+
+
+def record_document(ports: Ports, tenant: str, task: str, document: int, *, source: str) -> Task:
+    """Conclude a document's review from its journal and its approval.
+
+    Permanent when a step has no result, or policy wants a decision that nobody made yet.
+    """
+    current = ports.tasks.load(tenant, task)
+    cause = Cause(derive(current.run_id, document, "record"), tenant, task, current.entity, source)
+    return change(ports, cause, lambda now: tasks.settle(now, _reviewed(ports, now, document)), claim=f"settle:{current.run_id}:{document}")
+
+
+def fail_document(ports: Ports, tenant: str, task: str, document: int, step: str, code: str, reason: str, *, source: str) -> Task:
+    """Note that a document cannot be reviewed, and why."""
+    current = ports.tasks.load(tenant, task)
+    current.at(document)
+    cause = Cause(derive(current.run_id, document, "fail"), tenant, task, current.entity, source)
+
+    def decide(now: Task) -> Decision:
+        ref = now.documents[document]
+        cost = sum(entry.cost for entry in _entries(ports, now, document))
+        failed = DocumentFailed(
+            document=document,
+            name=ref.name,
+            uri=ref.uri,
+            step=step,
+            code=code,
+            reason=reason[:1000],
+            cost_micro_usd=cost,
+        )
+        return tasks.settle(now, failed)
+
+    return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
+
+
+def _entries(ports: Ports, task: Task, document: int) -> list[Entry]:
+    found = (ports.journal.find(task.tenant, task.id, document, step.name) for step in workflow(task.workflow).steps)
+    return [entry for entry in found if entry is not None]
+
+
+def _reviewed(ports: Ports, task: Task, document: int) -> DocumentReviewed:
+    found = findings(ports, task, document)
+    approval = _approval(ports, task, document) if found.asks else None
+    ref, steps = found.document, found.steps
+    return DocumentReviewed(
+        document=document,
+        name=ref.name,
+        uri=ref.uri,
+        sha256=ref.sha256,
+        label=steps["classify"]["label"],
+        score=steps["classify"]["score"],
+        summary=steps["summarise"]["summary"],
+        evidence=tuple(Evidence.model_validate(seen) for seen in steps["classify"]["evidence"]),
+        verdict=approval.status if approval else "automatic",  # type: ignore[arg-type]  pending was refused
+        reason=found.reason,
+        decided_by=approval.deciders if approval else (),
+        cost_micro_usd=found.cost,
+    )
+
+
+def _approval(ports: Ports, task: Task, document: int) -> Approval:
+    """Return the decided approval of a document; Permanent while it is owed."""
+    try:
+        approval = ports.approvals.find(task.tenant, approval_id(task.id, task.run, document))
+    except NotFound as missing:
+        raise Permanent(f"document {document} needs an approval nobody asked for", code="approval-owed") from missing
+    if approval.status == "pending":
+        raise Permanent(f"document {document} waits for approval {approval.id}", code="approval-owed")
+    return approval

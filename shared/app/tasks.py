@@ -1,0 +1,70 @@
+"""Submitting, placing and cancelling tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.app.commit import change, create
+from shared.app.taxonomies import read_taxonomy
+from shared.core import task as tasks
+from shared.core.admission import Submission, admit, tenant_policy
+from shared.errors import Forbidden, Permanent
+from shared.events.catalog import AnyEvent, Cause
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from shared.core.task import Task
+    from shared.ports import Ports
+
+
+def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: str, *, source: str) -> Task:
+    """Admit a submission and return its task; the same idempotency `key` always yields the same task.
+
+    Raises Permanent for a submission that is not in order, Forbidden (after noting the refusal in the record)
+    for one the tenant may not make.
+    """
+    policy = tenant_policy(ports.tenants, tenant)
+    taxonomy = read_taxonomy(ports, submission.taxonomy)
+    task = tasks.Task(
+        id=derive("task", tenant, key),
+        tenant=tenant,
+        entity=submission.entity,
+        workflow=submission.workflow,
+        documents=submission.documents,
+        taxonomy=submission.taxonomy,
+        may_ask=taxonomy.may_ask,
+        budget=submission.budget_micro_usd or 0,
+        submitted_by=person,
+        submitted_at=ports.now(),
+    )
+    cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
+    try:
+        budget = admit(submission, policy)
+    except Forbidden as refusal:
+        create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
+        raise
+    made = create(ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}")
+    return _same(made, submission)
+
+
+def _same(task: Task, submission: Submission) -> Task:
+    """A key used again must come with the same submission."""
+    if (task.documents, task.entity, task.workflow) != (submission.documents, submission.entity, submission.workflow):
+        raise Permanent(f"this key already belongs to task {task.id}, which asks for something else", code="key-reused")
+    if task.status is tasks.Status.REJECTED:
+        raise Forbidden(task.reason, code="rejected")
+    return task
+
+
+def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
+    """Place an admitted task; other events are none of the dispatcher's business."""
+    if event.type != "task.admitted":
+        return None
+    return change(ports, Cause.of(event, source), tasks.place, claim=f"dispatch:{event.id}")
+
+
+def cancel(ports: Ports, tenant: str, task: str, by: str, reason: str, *, source: str) -> Task:
+    """Stop a task; stopping it twice is stopping it once."""
+    found = ports.tasks.load(tenant, task)
+    cause = Cause(derive("cancel", tenant, task), tenant, task, found.entity, source)
+    return change(ports, cause, lambda current: tasks.cancel(current, by, reason))

@@ -1,0 +1,69 @@
+"""Admission: whether a tenant's submission may become a task, decided before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.core.workflow import workflow
+from shared.errors import Forbidden, Permanent
+from shared.events.document import DocumentRef
+from shared.events.ids import Entity, Tenant
+
+
+class TenantPolicy(BaseModel):
+    """What a tenant may do; amounts in micro-USD per task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_budget: int = Field(default=1_000_000, gt=0)
+    workflows: tuple[str, ...] = ("document-review",)
+
+
+class Submission(BaseModel):
+    """What a client sends. Who pays is not in it: the tenant comes from the caller's identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workflow: str = Field(default="document-review", max_length=64)
+    entity: Entity
+    documents: tuple[DocumentRef, ...] = Field(min_length=1)
+    taxonomy: DocumentRef
+    budget_micro_usd: int | None = Field(default=None, gt=0)
+
+
+def tenant_policy(tenants: Mapping[Tenant, TenantPolicy], tenant: Tenant) -> TenantPolicy:
+    """Return the tenant's policy; Forbidden for a tenant nobody has set up."""
+    policy = tenants.get(tenant)
+    if policy is None:
+        raise Forbidden(f"unknown tenant {tenant!r}", code="unknown-tenant")
+    return policy
+
+
+def admit(submission: Submission, policy: TenantPolicy) -> int:
+    """Return the budget of the task, in micro-USD.
+
+    Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for more documents than one
+    task takes or a budget below the worst case, so that a run is never stopped half-way by its own budget.
+    """
+    if submission.workflow not in policy.workflows:
+        allowed = ", ".join(policy.workflows)
+        raise Forbidden(f"workflow {submission.workflow!r} is not among yours: {allowed}", code="unknown-workflow")
+    flow = workflow(submission.workflow)
+    count = len(submission.documents)
+    if count > flow.max_documents:
+        raise Permanent(
+            f"{count} documents; one task takes {flow.max_documents}, split them", code="too-many", where="documents"
+        )
+    worst = flow.reserve * count
+    budget = submission.budget_micro_usd or worst
+    if budget < worst:
+        raise Permanent(
+            f"{budget} micro-USD cannot cover the worst case of {worst}", code="budget-too-small", where="budget_micro_usd"
+        )
+    if budget > policy.max_budget:
+        raise Forbidden(
+            f"{budget} micro-USD is more than the {policy.max_budget} you may spend on a task", code="budget-too-large"
+        )
+    return budget

@@ -1,0 +1,202 @@
+"""Approvals: who may decide, until when, what happens when nobody does.
+
+`decide` answers both requests that reach an approval, a person's vote and the clock's tick, from the
+stored state and the store's time alone; whoever commits first wins, the other is told the outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.errors import Forbidden, Permanent
+from shared.events.approval import ApprovalDecided, ApprovalEscalated, ApprovalExpired, ApprovalRequested, Verdict
+from shared.events.envelope import Fact
+
+Status = Literal["pending", "approved", "rejected"]
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Level(BaseModel):
+    """Roles that may decide, and how many seconds they have before the next level is asked too."""
+
+    model_config = _FROZEN
+
+    approvers: Annotated[tuple[str, ...], Field(min_length=1)]
+    wait: int = Field(gt=0)
+
+
+class ApprovalPolicy(BaseModel):
+    """Levels in order of escalation, people needed to approve, and the verdict when all stay silent."""
+
+    model_config = _FROZEN
+
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
+    quorum: int = Field(default=1, ge=1)
+    default: Verdict = "rejected"
+    four_eyes: bool = False
+
+
+class Person(BaseModel):
+    """Who speaks, as the identity provider names them."""
+
+    model_config = _FROZEN
+
+    name: str = Field(min_length=1, max_length=128)
+    roles: tuple[str, ...] = ()
+
+
+class Vote(BaseModel):
+    """A person's request to decide; `digest` is of what they were shown."""
+
+    model_config = _FROZEN
+
+    verdict: Verdict
+    by: Person
+    digest: str
+    comment: str = Field(default="", max_length=2000)
+
+
+class Approval(BaseModel):
+    """One decision a human owes, about exactly the content whose digest it carries."""
+
+    model_config = _FROZEN
+
+    id: str
+    tenant: str
+    task: str
+    entity: str
+    run: int
+    document: int
+    name: str
+    reason: str
+    digest: str
+    policy: ApprovalPolicy
+    requested_by: str
+    requested_at: AwareDatetime
+    deadline: AwareDatetime
+    level: int = 0
+    status: Status = "pending"
+    votes: tuple[Vote, ...] = ()
+    expired: bool = False
+
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """Roles that may decide now: escalation adds people, it does not remove those asked first."""
+        levels = self.policy.levels[: self.level + 1]
+        return tuple(dict.fromkeys(role for level in levels for role in level.approvers))
+
+    @property
+    def deciders(self) -> tuple[str, ...]:
+        """The people whose votes made the verdict."""
+        return tuple(vote.by.name for vote in self.votes if vote.verdict == self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a request: the approval as it now stands, and the facts to write (none: nothing changed)."""
+
+    approval: Approval
+    facts: tuple[Fact, ...] = ()
+
+
+def request(approval: Approval) -> Ruling:
+    """Return the facts of a newly asked approval."""
+    return Ruling(
+        approval,
+        (
+            ApprovalRequested(
+                approval=approval.id,
+                document=approval.document,
+                reason=approval.reason,
+                digest=approval.digest,
+                approvers=approval.approvers,
+                deadline=approval.deadline,
+            ),
+        ),
+    )
+
+
+def tick(approval: Approval, now: datetime) -> Ruling:
+    """Escalate or expire what is overdue at `now`; an early or late tick changes nothing."""
+    facts: list[Fact] = []
+    while approval.status == "pending" and now >= approval.deadline:
+        approval, fact = _escalated(approval) if approval.level + 1 < len(approval.policy.levels) else _expired(approval)
+        facts.append(fact)
+    return Ruling(approval, tuple(facts))
+
+
+def _escalated(approval: Approval) -> tuple[Approval, Fact]:
+    level = approval.level + 1
+    deadline = approval.deadline + timedelta(seconds=approval.policy.levels[level].wait)
+    after = approval.model_copy(update={"level": level, "deadline": deadline})
+    return after, ApprovalEscalated(
+        approval=after.id, document=after.document, level=level, approvers=after.approvers, deadline=deadline
+    )
+
+
+def _expired(approval: Approval) -> tuple[Approval, Fact]:
+    verdict = approval.policy.default
+    after = approval.model_copy(update={"status": verdict, "expired": True})
+    return after, ApprovalExpired(approval=after.id, document=after.document, verdict=verdict)
+
+
+def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
+    """Count a person's vote at `now`.
+
+    The same answer again is not an error; another answer, a late one, a stranger's, the requester's own under
+    four eyes, or one about other content is refused. Overdue deadlines are honoured first, so a vote that
+    arrives at the deadline is late even when the clock's tick has not come yet.
+    """
+    due = tick(approval, now)
+    approval = due.approval
+    _check_voter(approval, said)
+    if approval.status != "pending":
+        return _answer_again(due, said)
+    if said.digest != approval.digest:
+        raise Permanent("the content changed since it was shown; look again", code="stale-digest", where="digest")
+    if any(cast.by.name == said.by.name for cast in approval.votes):
+        return _answer_again(due, said)
+    approval = approval.model_copy(update={"votes": (*approval.votes, said)})
+    return _counted(Ruling(approval, due.facts), said)
+
+
+def _check_voter(approval: Approval, said: Vote) -> None:
+    if not set(said.by.roles) & set(approval.approvers):
+        raise Forbidden(f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver")
+    if approval.policy.four_eyes and said.by.name == approval.requested_by:
+        raise Forbidden(f"{said.by.name} asked for this and may not decide it", code="four-eyes")
+
+
+def _answer_again(due: Ruling, said: Vote) -> Ruling:
+    """A person repeats themselves, or comes after the decision."""
+    approval = due.approval
+    cast = next((cast.verdict for cast in approval.votes if cast.by.name == said.by.name), None)
+    if cast == said.verdict or (approval.status == said.verdict and not approval.expired):
+        return due
+    if due.facts:  # the tick above just expired or escalated it: that must be written, and is the answer
+        return due
+    how = "expired to" if approval.expired else "was already"
+    raise Permanent(f"approval {approval.id} {how} {cast or approval.status}", code="already-decided")
+
+
+def _counted(ruling: Ruling, said: Vote) -> Ruling:
+    """One rejection rejects; approval needs the quorum of distinct people."""
+    approval = ruling.approval
+    agreeing = sum(cast.verdict == "approved" for cast in approval.votes)
+    if said.verdict == "approved" and agreeing < approval.policy.quorum:
+        return ruling
+    approval = approval.model_copy(update={"status": said.verdict})
+    fact = ApprovalDecided(
+        approval=approval.id,
+        document=approval.document,
+        verdict=said.verdict,
+        by=approval.deciders,
+        comment=said.comment,
+        digest=approval.digest,
+        run=approval.run,
+    )
+    return Ruling(approval, (*ruling.facts, fact))

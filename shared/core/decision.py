@@ -1,0 +1,27 @@
+"""A decision is a value: the new state and the facts that say how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.core.approval import Approval
+    from shared.core.journal import Entry
+    from shared.core.task import Task
+    from shared.events.envelope import Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to write down, all in one transaction: the task, its facts, and what belongs to them."""
+
+    task: Task
+    facts: tuple[Fact, ...] = ()
+    entry: Entry | None = None
+    approval: Approval | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.facts and self.entry is None and self.approval is None

@@ -1,0 +1,255 @@
+"""Tasks: their states and transitions as tables, and every decision about one.
+
+A decision takes the stored task and what was asked, and returns the task as it should be and the facts
+that say so. A request that changes nothing (a duplicate) returns the task as it was, and no facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared.core.decision import Decision
+from shared.core.placement import place as where_to
+from shared.errors import Permanent
+from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed
+from shared.events.task import (
+    Cloud,
+    TaskAdmitted,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskPlaced,
+    TaskRejected,
+    TaskSubmitted,
+)
+
+if TYPE_CHECKING:
+    from shared.events.envelope import Fact
+
+
+class Status(StrEnum):
+    """Where a task is."""
+
+    NEW = "new"
+    SUBMITTED = "submitted"
+    ADMITTED = "admitted"
+    REJECTED = "rejected"
+    PLACED = "placed"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Progress(StrEnum):
+    """Where one document of a run is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DECIDED = "decided"
+    REVIEWED = "reviewed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TASK_MOVES: Mapping[tuple[Status, str], Status] = {
+    (Status.NEW, "task.submitted"): Status.SUBMITTED,
+    (Status.SUBMITTED, "task.admitted"): Status.ADMITTED,
+    (Status.SUBMITTED, "task.rejected"): Status.REJECTED,
+    (Status.ADMITTED, "task.placed"): Status.PLACED,
+    (Status.ADMITTED, "task.cancelled"): Status.CANCELLED,
+    (Status.PLACED, "task.cancelled"): Status.CANCELLED,
+    (Status.PLACED, "step.started"): Status.RUNNING,
+    (Status.PLACED, "document.failed"): Status.RUNNING,
+    (Status.RUNNING, "task.completed"): Status.COMPLETED,
+    (Status.RUNNING, "task.failed"): Status.FAILED,
+    (Status.RUNNING, "task.cancelled"): Status.CANCELLED,
+} | {
+    (Status.RUNNING, kind): Status.RUNNING
+    for kind in (
+        "step.started",
+        "step.completed",
+        "step.failed",
+        "tool.called",
+        "usage.metered",
+        "approval.requested",
+        "approval.escalated",
+        "approval.decided",
+        "approval.expired",
+        "document.reviewed",
+        "document.failed",
+    )
+}
+
+DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
+    (Progress.QUEUED, "step.started"): Progress.RUNNING,
+    (Progress.QUEUED, "document.failed"): Progress.FAILED,
+    (Progress.RUNNING, "step.started"): Progress.RUNNING,
+    (Progress.RUNNING, "step.completed"): Progress.RUNNING,
+    (Progress.RUNNING, "step.failed"): Progress.RUNNING,
+    (Progress.RUNNING, "tool.called"): Progress.RUNNING,
+    (Progress.RUNNING, "usage.metered"): Progress.RUNNING,
+    (Progress.RUNNING, "approval.requested"): Progress.WAITING,
+    (Progress.WAITING, "approval.escalated"): Progress.WAITING,
+    (Progress.WAITING, "approval.decided"): Progress.DECIDED,
+    (Progress.WAITING, "approval.expired"): Progress.DECIDED,
+    (Progress.RUNNING, "document.reviewed"): Progress.REVIEWED,
+    (Progress.DECIDED, "document.reviewed"): Progress.REVIEWED,
+    (Progress.RUNNING, "document.failed"): Progress.FAILED,
+    (Progress.WAITING, "document.failed"): Progress.FAILED,
+    (Progress.DECIDED, "document.failed"): Progress.FAILED,
+}
+
+OVER = frozenset({Status.REJECTED, Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+SETTLED = frozenset({Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED})
+
+
+class Task(BaseModel):
+    """What a client asked for and how far it is. `version` counts its commits; amounts are micro-USD."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant: str
+    entity: str
+    workflow: str
+    documents: tuple[DocumentRef, ...]
+    taxonomy: DocumentRef
+    may_ask: bool
+    budget: int
+    submitted_by: str
+    submitted_at: AwareDatetime
+    status: Status = Status.NEW
+    version: int = 0
+    run: int = 1
+    placed_on: Cloud | None = None
+    progress: tuple[Progress, ...] = ()
+    reserved: int = 0
+    spent: int = 0
+    reason: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """The name of this execution at every engine; starting it twice is starting it once."""
+        return f"{self.id}.{self.run}"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can happen to the task any more."""
+        return self.status in OVER
+
+    @property
+    def waiting(self) -> int:
+        """How many of its documents wait for a human."""
+        return self.progress.count(Progress.WAITING)
+
+    def at(self, document: int) -> Progress:
+        """Return how far a document is; Permanent when the task has no such document."""
+        if not 0 <= document < len(self.documents):
+            raise Permanent(f"the task has {len(self.documents)} documents, no number {document}", where="document")
+        return self.progress[document]
+
+
+def evolve(task: Task, *facts: Fact) -> Task:
+    """Return the task after the facts, by the two tables; Permanent when a table has no such move."""
+    for fact in facts:
+        task = _moved(task, fact)
+    return task
+
+
+def _moved(task: Task, fact: Fact) -> Task:
+    status = TASK_MOVES.get((task.status, fact.type))
+    if status is None:
+        raise Permanent(f"a task that is {task.status} cannot have {fact.type}", code="illegal-move")
+    changes: dict[str, object] = {} if status is task.status else {"status": status}
+    document = getattr(fact, "document", None)
+    if document is not None:
+        changes |= _progressed(task, document, fact.type)
+    elif isinstance(fact, TaskCancelled):
+        rest = (done if done in SETTLED else Progress.CANCELLED for done in task.progress)
+        changes["progress"] = tuple(rest)
+    return task.model_copy(update=changes) if changes else task
+
+
+def _progressed(task: Task, document: int, kind: str) -> dict[str, object]:
+    before = task.at(document)
+    after = DOCUMENT_MOVES.get((before, kind))
+    if after is None:
+        raise Permanent(f"a document that is {before} cannot have {kind}", code="illegal-move")
+    if after is before:
+        return {}
+    return {"progress": (*task.progress[:document], after, *task.progress[document + 1 :])}
+
+
+def submit(task: Task) -> Decision:
+    """Accept a new task whose submission was found in order, within its budget."""
+    facts = (
+        TaskSubmitted(
+            workflow=task.workflow,
+            documents=task.documents,
+            taxonomy=task.taxonomy,
+            submitted_by=task.submitted_by,
+            budget_micro_usd=task.budget,
+        ),
+        TaskAdmitted(budget_micro_usd=task.budget, reason=f"within the budget of {task.tenant}"),
+    )
+    fresh = task.model_copy(update={"progress": (Progress.QUEUED,) * len(task.documents)})
+    return Decision(evolve(fresh, *facts), facts)
+
+
+def reject(task: Task, code: str, reason: str) -> Decision:
+    """Refuse a new task, keeping the refusal on record."""
+    submitted, _ = submit(task).facts
+    facts = (submitted, TaskRejected(code=code, reason=reason))
+    return Decision(evolve(task, *facts).model_copy(update={"reason": reason}), facts)
+
+
+def place(task: Task) -> Decision:
+    """Choose the cloud; a task that is placed or over stays as it is."""
+    if task.status is not Status.ADMITTED:
+        return Decision(task)
+    placement = where_to(task)
+    fact = TaskPlaced(cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents))
+    return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
+
+
+def cancel(task: Task, by: str, reason: str) -> Decision:
+    """Stop the task; cancelling a cancelled one changes nothing, any other that is over cannot be stopped."""
+    if task.status is Status.CANCELLED:
+        return Decision(task)
+    if task.over:
+        raise Permanent(f"the task is already {task.status}", code="already-over")
+    fact = TaskCancelled(by=by, reason=reason, placed_on=task.placed_on, run=task.run)
+    return Decision(evolve(task, fact).model_copy(update={"reason": reason, "reserved": 0}), (fact,))
+
+
+def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
+    """Note what became of a document and, when it was the last one, of the task.
+
+    A document that is settled already changes nothing.
+    """
+    if task.over or task.at(outcome.document) in SETTLED:
+        return Decision(task)
+    after = evolve(task, outcome)
+    if not all(done in SETTLED for done in after.progress):
+        return Decision(after, (outcome,))
+    end = _end_of(after, outcome)
+    return Decision(evolve(after, end).model_copy(update={"reason": getattr(end, "reason", ""), "reserved": 0}), (outcome, end))
+
+
+def _end_of(task: Task, last: DocumentReviewed | DocumentFailed) -> TaskCompleted | TaskFailed:
+    reviewed, failed = (task.progress.count(kind) for kind in (Progress.REVIEWED, Progress.FAILED))
+    if reviewed:
+        return TaskCompleted(reviewed=reviewed, failed=failed, cost_micro_usd=task.spent)
+    return TaskFailed(reason=last.reason, cost_micro_usd=task.spent)
+
+
+def check_running(task: Task) -> None:
+    """Raise Permanent when the task is over, so that nothing more is paid for it."""
+    if task.over:
+        raise Permanent(f"the task is {task.status}: {task.reason or 'nothing more to do'}", code="task-over")

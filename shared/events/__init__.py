@@ -1,0 +1,1 @@
+"""What is said: CloudEvents 1.0, one file per subject, one catalog of types."""

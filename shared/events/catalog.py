@@ -1,0 +1,156 @@
+"""Every type of event, by name; `parse` reads one, `follow` writes the next ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, Union
+
+from pydantic import Discriminator, TypeAdapter, ValidationError, create_model
+
+from shared.errors import Permanent
+from shared.events import approval, document, step, task, tool, usage
+from shared.events.envelope import Event, Fact
+from shared.events.ids import derive, traceparent
+from shared.events.limits import Transport, check_size
+from shared.events.strict import load_object
+from shared.events.upcast import upcast
+
+FACTS: tuple[type[Fact], ...] = (
+    task.TaskSubmitted,
+    task.TaskAdmitted,
+    task.TaskRejected,
+    task.TaskPlaced,
+    task.TaskCompleted,
+    task.TaskFailed,
+    task.TaskCancelled,
+    step.StepStarted,
+    step.StepCompleted,
+    step.StepFailed,
+    tool.ToolCalled,
+    usage.UsageMetered,
+    approval.ApprovalRequested,
+    approval.ApprovalEscalated,
+    approval.ApprovalDecided,
+    approval.ApprovalExpired,
+    document.DocumentReviewed,
+    document.DocumentFailed,
+)
+
+AnyEvent = Event[Any]
+
+
+def _typed(fact: type[Fact]) -> type[AnyEvent]:
+    """Return the envelope model that admits exactly this fact at its current version."""
+    fields: dict[str, Any] = {
+        "type": (Literal[fact.type], ...),
+        "dataschema": (Literal[fact.dataschema()], ...),
+    }
+    return create_model(f"{fact.__name__}Event", __base__=Event[fact], **fields)  # type: ignore[valid-type]
+
+
+CATALOG: dict[str, type[AnyEvent]] = {fact.type: _typed(fact) for fact in FACTS}
+_FACT_OF = {CATALOG[fact.type]: fact for fact in FACTS}
+_UNION: Any = Union[tuple(CATALOG.values())]  # noqa: UP007  its members are known at run time only
+_ANY: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[_UNION, Discriminator("type")])
+
+
+def parse(body: bytes | str, *, tenant: str | None = None, transport: Transport = "pubsub") -> AnyEvent:
+    """Return the event in `body`, lifted to the current version of its type.
+
+    Raises Permanent saying what is wrong and where: broken JSON, oversize, unknown type or version,
+    a field out of shape, or another tenant's event where `tenant` is given.
+    """
+    check_size(body, transport)
+    try:
+        event = _ANY.validate_json(body)
+    except ValidationError:
+        event = _parse_slowly(body)
+    if tenant is not None and event.tenant != tenant:
+        raise Permanent(f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant")
+    return event
+
+
+def _parse_slowly(body: bytes | str) -> AnyEvent:
+    """Lift an older version, or find the words for what is wrong."""
+    raw = load_object(body)
+    kind = raw.get("type")
+    model = CATALOG.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise Permanent(f"unknown event type {kind!r}; known: {', '.join(CATALOG)}", code="unknown-event-type", where="type")
+    current = _FACT_OF[model]
+    version = _version(raw.get("dataschema"), current)
+    if version < current.version and isinstance(raw.get("data"), dict):
+        raw = {**raw, "data": upcast(current.type, version, current.version, raw["data"]), "dataschema": current.dataschema()}
+    try:
+        return model.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        raise explain(error) from error
+
+
+def _version(dataschema: object, fact: type[Fact]) -> int:
+    prefix, _, number = str(dataschema).rpartition(":")
+    if prefix != f"urn:agentfabric:{fact.type}" or not number.isdecimal() or not 1 <= int(number) <= fact.version:
+        known = f"urn:agentfabric:{fact.type}:1 to {fact.version}"
+        raise Permanent(f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema")
+    return int(number)
+
+
+def explain(error: ValidationError, *, code: str = "invalid") -> Permanent:
+    """Return the first fault of a validation as a verdict a person can act on (never the input itself)."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"])) or "body"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return Permanent(f"{first['msg']}{more}", code=code, where=where)
+
+
+def encode(event: AnyEvent, transport: Transport = "internal") -> str:
+    """Return the event as JSON; Permanent when the transport cannot carry it."""
+    body = event.model_dump_json(exclude_none=True)
+    check_size(body, transport)
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What leads to events: an event, or a command known by an id of its own."""
+
+    id: str
+    tenant: str
+    task: str
+    entity: str
+    source: str
+    traceparent: str | None = None
+
+    @classmethod
+    def of(cls, event: AnyEvent, source: str) -> Self:
+        """Return the event as a cause of what `source` does next."""
+        return cls(event.id, event.tenant, event.taskid, event.entity, source, event.traceparent)
+
+
+def follow(cause: Cause, facts: Sequence[Fact], *, after: int, at: datetime) -> tuple[AnyEvent, ...]:
+    """Return the facts as events that follow `cause`, numbered `after` + 1, + 2, … on its entity.
+
+    Ids come from the cause and the position, so whoever repeats the decision writes the same events.
+    """
+    trace = cause.traceparent or traceparent(cause.task, cause.id)
+    return tuple(
+        CATALOG[fact.type](
+            type=fact.type,
+            dataschema=fact.dataschema(),
+            id=derive(cause.tenant, cause.task, cause.id, position, fact.type),
+            source=cause.source,
+            subject=getattr(fact, "name", None) or None,
+            time=at,
+            tenant=cause.tenant,
+            taskid=cause.task,
+            partitionkey=cause.entity,
+            sequence=after + 1 + position,
+            causationid=cause.id,
+            traceparent=trace,
+            data=fact,
+        )
+        for position, fact in enumerate(facts)
+    )

@@ -1,0 +1,29 @@
+"""Names that are derived, not drawn: a retry, a replay and a duplicate compute the same id."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+from uuid import UUID, uuid5
+
+from pydantic import Field
+
+_NAMESPACE = UUID("6f0c5f0e-3f3f-5d0a-9d53-0c7c0d8e4a11")
+_SEPARATOR = "\x1f"  # refused in every id below, so joined parts cannot be confused
+
+Tenant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+Entity = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Position = Annotated[int, Field(ge=0, lt=1000)]
+MicroUsd = Annotated[int, Field(ge=0)]
+
+
+def derive(*parts: object) -> str:
+    """Return the uuid5 of the parts, as text."""
+    return str(uuid5(_NAMESPACE, _SEPARATOR.join(map(str, parts))))
+
+
+def traceparent(task_id: str, span: str) -> str:
+    """Return a W3C `traceparent` whose trace is the task and whose span is derived from `span`."""
+    trace = hashlib.sha256(task_id.encode()).hexdigest()[:32]
+    return f"00-{trace}-{hashlib.sha256(span.encode()).hexdigest()[:16]}-01"

@@ -1,0 +1,65 @@
+"""JSON from strangers: no duplicate keys, no NaN, no bottomless nesting, no surprises in the text's encoding."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from shared.errors import Permanent
+
+MAX_DEPTH = 32
+
+
+def load_object(body: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Return the JSON object in `body`; Permanent with line and column when it is not a plain one."""
+    text = _text(body)
+    _check_depth(text, max_depth)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise Permanent(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", code="broken-json") from error
+    except ValueError as error:  # e.g. an integer of more digits than Python converts
+        raise Permanent(f"not JSON we accept: {error}", code="broken-json") from error
+    if not isinstance(value, dict):
+        raise Permanent(f"expected a JSON object, got {type(value).__name__}", code="broken-json")
+    return value
+
+
+def _text(body: bytes | str) -> str:
+    if isinstance(body, str):
+        return body
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Permanent(f"not UTF-8 at byte {error.start}", code="broken-json") from error
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    """Count brackets outside strings before the parser recurses into them."""
+    depth = 0
+    in_string = escaped = False
+    for char in text:
+        if in_string:
+            in_string = escaped or char != '"'
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            in_string = True
+        elif char in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise Permanent(f"nested deeper than {max_depth} levels", code="too-deep")
+        elif char in "]}":
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Permanent(f"key {twice[:80]!r} appears twice", code="duplicate-key")
+    return made
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Permanent(f"{name} is not JSON", code="broken-json")

@@ -1,0 +1,24 @@
+"""What is said about money: the facts a bill is made of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.events.envelope import Fact
+from shared.events.ids import MicroUsd, Position
+
+
+class UsageMetered(Fact):
+    """Tokens one step used on one model, and their price in millionths of a US dollar."""
+
+    type: ClassVar[str] = "usage.metered"
+
+    document: Position
+    step: str
+    model: str
+    tokens_in: int = Field(ge=0)
+    tokens_out: int = Field(ge=0)
+    cost_micro_usd: MicroUsd
+    price_version: str

@@ -1,0 +1,171 @@
+"""What is needed from the outside, as Protocols, and the one record that carries them.
+
+Grows only when a use case needs it. Adapters do what they are told, once: no retries, no decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from shared.core.admission import TenantPolicy
+    from shared.core.approval import Approval
+    from shared.core.completion import Completion, Prompt
+    from shared.core.journal import Entry
+    from shared.core.recording import AuditRow, BillingRow, Parked, Verdict
+    from shared.core.routes import Route
+    from shared.core.task import Task
+    from shared.events.catalog import AnyEvent
+    from shared.events.document import DocumentRef
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Everything one decision writes, in one transaction.
+
+    `expected` is the version the task had when it was decided on (0: new); `claim` names the message
+    that asked for it. The events' first number says how far the entity's sequence was.
+    """
+
+    task: Task
+    expected: int
+    events: tuple[AnyEvent, ...]
+    claim: str | None = None
+    entry: Entry | None = None
+    approval: Approval | None = None
+
+
+class Tasks(Protocol):
+    """The control state of tasks, transactional."""
+
+    def load(self, tenant: str, task: str) -> Task:
+        """Return the task; NotFound when the tenant has none of that id."""
+        ...
+
+    def last_sequence(self, tenant: str, entity: str) -> int:
+        """Return the number of the entity's latest event, 0 when it has none."""
+        ...
+
+    def commit(self, change: Change) -> None:
+        """Write all of it or nothing.
+
+        Raises Conflict when the task's version or the entity's sequence moved on, Duplicate when the claim
+        is taken.
+        """
+        ...
+
+    def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
+        """Return up to `limit` tasks in the order of their ids, those after the id `after`."""
+        ...
+
+
+class Outbox(Protocol):
+    """Events committed and not yet known to be published."""
+
+    def unsent(self, *, limit: int, tenant: str | None = None, entity: str | None = None) -> Sequence[AnyEvent]:
+        """Return the oldest unsent events, an entity's in its order."""
+        ...
+
+    def mark_sent(self, events: Sequence[AnyEvent]) -> None:
+        """Note that these were published; doing it twice is doing it once."""
+        ...
+
+
+class Bus(Protocol):
+    """The way to every destination."""
+
+    def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
+        """Hand all messages over, an entity's in order; Transient when any of them may not have arrived."""
+        ...
+
+
+class Journal(Protocol):
+    """Results of paid calls. Entries are written by `Tasks.commit`."""
+
+    def find(self, tenant: str, task: str, document: int, step: str) -> Entry | None:
+        """Return the step's entry, or None when it never started."""
+        ...
+
+
+class Approvals(Protocol):
+    """Decisions people owe. Approvals are written by `Tasks.commit`."""
+
+    def find(self, tenant: str, approval: str) -> Approval:
+        """Return the approval; NotFound when the tenant has none of that id."""
+        ...
+
+    def pending(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Approval]:
+        """Return up to `limit` undecided approvals in the order of their ids, those after the id `after`."""
+        ...
+
+
+class Documents(Protocol):
+    """Document bytes by reference."""
+
+    def read(self, ref: DocumentRef) -> bytes:
+        """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
+        ...
+
+    def write(self, content: bytes, media_type: str, name: str = "") -> DocumentRef:
+        """Store bytes under their own hash and return the reference; writing twice is writing once."""
+        ...
+
+
+class Models(Protocol):
+    """A language model, any provider's."""
+
+    def complete(self, prompt: Prompt) -> Completion:
+        """Answer; Transient when throttled or down, Permanent when the prompt can never be answered."""
+        ...
+
+
+class Pipelines(Protocol):
+    """The short pipelines on AWS."""
+
+    def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run to the end and return the output; the pipeline's failure is raised as Permanent, a passing one as Transient."""
+        ...
+
+
+class Records(Protocol):
+    """The system of record."""
+
+    def apply(self, event: AnyEvent, at: datetime) -> Verdict:
+        """Record the event by `core.recording.decide`, all rows in one transaction."""
+        ...
+
+    def park(self, poison: Parked) -> None:
+        """Keep a message that cannot be read, holding back its entity alone."""
+        ...
+
+    def history(self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[AuditRow]:
+        """Return applied events in their entity's order."""
+        ...
+
+    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+        """Return what the tenant, or one of its tasks, used."""
+        ...
+
+    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+        """Return what waits for a gap to close or a person to decide."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every need of the use cases, filled in by a cloud's wiring."""
+
+    tasks: Tasks
+    outbox: Outbox
+    bus: Bus
+    journal: Journal
+    approvals: Approvals
+    documents: Documents
+    models: Models
+    pipelines: Pipelines
+    records: Records
+    tenants: Mapping[str, TenantPolicy]
+    now: Callable[[], datetime]
