@@ -163,7 +163,8 @@ def _present(read: Reader, data: Json, context: Json) -> bool:
 def _glob(pattern: str) -> re.Pattern[str]:
     r"""Translate the service's wildcard: `*` is any text, `\*` and `\\` are themselves."""
     pieces = re.findall(r"\\[*\\]|\*|[^*\\]+|\\", pattern)
-    return re.compile("".join(".*" if piece == "*" else re.escape(_bare(piece)) for piece in pieces), re.DOTALL)
+    parts = (".*" if piece == "*" else re.escape(_bare(piece)) for piece in pieces)
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def _bare(piece: str) -> str:

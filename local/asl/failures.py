@@ -66,7 +66,8 @@ def broken(where: str, message: str) -> Permanent:
 
 def from_exception(error: Exception, identity: str) -> StateError:
     """Report a handler's exception as Lambda does; `identity` names the attempt and yields its request id."""
-    return lambda_failure(type(error).__name__, str(error), identity, [*_frames(error.__traceback__)])
+    inside = error.__traceback__ and error.__traceback__.tb_next  # the first frame is ours
+    return lambda_failure(type(error).__name__, str(error), identity, [*_frames(inside)])
 
 
 def lambda_failure(kind: str, message: str, identity: str, frames: list[str]) -> StateError:

@@ -7,13 +7,14 @@ state, no clock, no handler. A path that finds nothing is States.Runtime, as rec
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from local.asl.failures import RESULT_PATH, RUNTIME, Json, StateError, broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Reader: TypeAlias = Callable[[Json, Json], Json]
     Writer: TypeAlias = Callable[[Json, Json], Json]
@@ -23,6 +24,9 @@ _TOKEN = re.compile(
     r"""\.(?P<name>[^\s.\[\]()*,'"?@]+)|\[(?:'(?P<single>[^']+)'|"(?P<double>[^"]+)"|(?P<index>-?\d+))\]"""
     r"|(?P<every>\.\*|\[\*\])"
 )
+# What the context object holds that is no user's data, and more bytes than any of it takes.
+_SMALL = re.compile(r"\$\$\.(Execution\.(Id|Name|RoleArn|StartTime)|State(Machine)?\.\w+|Map\.Item\.Index)")
+_SMALL_BYTES = 1_024
 
 
 def tokens(path: Json, where: str) -> tuple[Token, ...]:
@@ -80,11 +84,12 @@ def _walker(steps: tuple[Token, ...]) -> Callable[[Json], Json]:
 
 
 def _walk(data: Json, steps: tuple[Token, ...]) -> Json:
+    step: Json
     for at, step in enumerate(steps):
         if step is None:
             return _every(data, steps[at + 1 :])
         if not isinstance(data, dict if isinstance(step, str) else list):
-            raise LookupError(step)
+            raise TypeError(step)
         data = data[step]
     return data
 
@@ -92,7 +97,7 @@ def _walk(data: Json, steps: tuple[Token, ...]) -> Json:
 def _every(data: Json, rest: tuple[Token, ...]) -> list[Json]:
     """Project `rest` over all elements; those without it are left out."""
     if not isinstance(data, dict | list):
-        raise LookupError(rest)
+        raise TypeError(rest)
     found = []
     for item in data.values() if isinstance(data, dict) else data:
         try:
@@ -135,18 +140,16 @@ def _put(data: Json, steps: tuple[Token, ...], value: Json) -> Json:
 
 
 def compile_template(template: Json, where: str) -> Reader:
-    """Compile a payload template: fields that end in `.$` are paths or intrinsic functions, all else stands."""
+    """Compile a payload template: fields that end in `.$` are paths or calls, all else stands as it is."""
     if not _is_dynamic(template):
         return lambda _data, _context: template
     if isinstance(template, list):
         return _array([compile_template(item, f"{where}[{at}]") for at, item in enumerate(template)])
-    keys = [key.removesuffix(".$") for key in template]
-    if len(set(keys)) < len(keys):
+    filled = [(key, item) for key, item in template.items() if _is_dynamic({key: item})]
+    fixed = {key.removesuffix(".$"): item for key, item in template.items()}
+    if len(fixed) < len(template):
         raise broken(where, "a field stands there both with and without .$")
-    fixed = {key.removesuffix(".$"): None if _is_dynamic({key: item}) else item for key, item in template.items()}
-    return _object(
-        fixed, [(k.removesuffix(".$"), _field(k, v, where)) for k, v in template.items() if _is_dynamic({k: v})]
-    )
+    return _object(fixed, [(key.removesuffix(".$"), _field(key, item, where)) for key, item in filled])
 
 
 def _field(key: str, value: Json, where: str) -> Reader:
@@ -169,12 +172,31 @@ def _is_dynamic(value: Json) -> bool:
     return isinstance(value, list) and any(map(_is_dynamic, value))
 
 
+def growth(template: Json) -> tuple[int, int] | None:
+    """Bound what a template can grow to: fixed bytes, and how often the data; None when nobody can tell."""
+    texts = [*_dynamic_texts(template)]
+    small = [text for text in texts if _SMALL.fullmatch(text)]
+    times = len(texts) - len(small)
+    if any(text.startswith(("$$", "States.")) for text in texts if text not in small):
+        return None
+    return len(json.dumps(template)) + _SMALL_BYTES * len(small), times
+
+
+def _dynamic_texts(template: Json) -> Iterator[str]:
+    if isinstance(template, dict):
+        for key, item in template.items():
+            yield from [item] if key.endswith(".$") else _dynamic_texts(item)
+    elif isinstance(template, list):
+        for item in template:
+            yield from _dynamic_texts(item)
+
+
 def _array(readers: list[Reader]) -> Reader:
     return lambda data, context: [read(data, context) for read in readers]
 
 
 def _object(fixed: dict[str, Json], readers: list[tuple[str, Reader]]) -> Reader:
-    """Fill a copy of the fixed fields, which keeps the template's order."""
+    """Fill a copy of the fields as they stand, which keeps their order."""
 
     def fill(data: Json, context: Json) -> Json:
         filled = fixed.copy()

@@ -23,6 +23,8 @@ MOST_STEPS = 25_000
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
+_decode = json.JSONDecoder().raw_decode
+_LEAVES = frozenset({str, int, float, bool, type(None)})
 
 
 class Clock(Protocol):
@@ -56,6 +58,20 @@ def encode(value: Json) -> str:
     return _encode(value)
 
 
+def decode(text: str) -> Json:
+    """Read what `encode` wrote."""
+    return _decode(text)[0]
+
+
+def duplicate(value: Json) -> Json:
+    """Copy JSON data, so that a handler may do with it what it likes."""
+    if isinstance(value, dict):
+        return {key: item if item.__class__ in _LEAVES else duplicate(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [item if item.__class__ in _LEAVES else duplicate(item) for item in value]
+    return value
+
+
 def size_of(text: str) -> int:
     """Count the bytes of a JSON text."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
@@ -83,32 +99,37 @@ class Scope:
     """One execution, or one branch or iteration of it.
 
     `size` is an upper bound of the bytes of the data in hand. Keeping a bound instead of measuring again
-    after every state is what keeps the overhead of a state in microseconds.
+    after every state is what keeps the overhead of a state in microseconds. `reads_state` is false where no
+    path asks the context object for more than the execution knows from its start.
     """
 
-    __slots__ = ("_base", "_clock", "_deadline", "context", "identity", "invoke", "size", "steps")
+    __slots__ = ("_base", "_clock", "_deadline", "_reads_state", "context", "invoke", "name", "size", "steps")
 
     def __init__(
         self,
         clock: Clock,
         deadline: datetime,
         invoke: Callable[[str, Json], object],
-        identity: str,
-        context: Mapping[str, Json] | None,
+        name: str,
+        context: Mapping[str, Json],
+        *,
+        reads_state: bool,
     ) -> None:
         self._clock = clock
         self._deadline = deadline
         self._base = context
+        self._reads_state = reads_state
         self.invoke = invoke
-        self.identity = identity
+        self.name = name
         self.context: Json = context
         self.size = 0
         self.steps: list[Step] = []
 
     def child(self, size: int, **context: Json) -> Scope:
         """Open a scope for a branch or an iteration; time and the list of steps are shared."""
-        base = None if self._base is None else {**self._base, **context}
-        scope = Scope(self._clock, self._deadline, self.invoke, self.identity, base)
+        base = {**self.context, **context}
+        reads = self._reads_state
+        scope = Scope(self._clock, self._deadline, self.invoke, self.name, base, reads_state=reads)
         scope.steps = self.steps
         scope.size = size
         return scope
@@ -120,7 +141,7 @@ class Scope:
             raise StateError(RUNTIME, f"The execution took more than {MOST_STEPS} steps.")
         step = Step(state)
         self.steps.append(step)
-        if self._base is not None:
+        if self._reads_state:
             entered: dict[str, Json] = {"EnteredTime": timestamp(moment), "Name": state}
             self.context = {**self._base, "State": {**entered, "RetryCount": 0} if retries else entered}
         return step
@@ -129,9 +150,13 @@ class Scope:
         """Wait for the next attempt and count it."""
         self.wait(seconds)
         step.attempts += 1
-        if self._base is not None:
+        if self._reads_state:
             state = {**self.context["State"], "RetryCount": step.attempts - 1}
             self.context = {**self.context, "State": state}
+
+    def identity(self, step: Step) -> str:
+        """Name this attempt of this step; a repeated execution names it the same."""
+        return f"{self.name}/{len(self.steps)}/{step.state}/{step.attempts}"
 
     def now(self) -> datetime:
         """Read the clock; past the deadline the execution is over, whatever it was doing."""

@@ -56,29 +56,46 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A payload template with a bound of its growth: `fixed` bytes and `times` the size of the data."""
+
+    fill: Reader
+    fixed: int
+    times: int
+
+    def apply(self, scope: Scope, data: Json, size: int, state: str) -> tuple[Json, int]:
+        """Return the filled template and its size, measured only where the bound does not tell enough."""
+        value = self.fill(data, scope.context)
+        bound = self.fixed + self.times * size
+        return value, bound if bound <= STATE_BYTES else measure(value, state)
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """InputPath, Parameters, ResultSelector, ResultPath and OutputPath; None stands for the default."""
 
     state: str
     next: str | None = None
     input_path: Reader | None = None
-    parameters: Reader | None = None
-    selector: Reader | None = None
+    parameters: Template | None = None
+    selector: Template | None = None
     result_path: Writer | None = None
     result_path_size: int = 0
     output_path: Reader | None = None
-    remeasure: bool = False  # the output may be larger than the data it was taken from
+    remeasure: bool = False  # a path leads into the context object: no bound holds
 
-    def effective(self, scope: Scope, raw: Json) -> Json:
-        """Return what the state works on."""
+    def effective(self, scope: Scope, raw: Json) -> tuple[Json, int]:
+        """Return what the state works on, and its size."""
         data = raw if self.input_path is None else self.input_path(raw, scope.context)
-        return data if self.parameters is None else self.parameters(data, scope.context)
+        size = measure(data, self.state) if self.remeasure else scope.size
+        return (
+            (data, size) if self.parameters is None else self.parameters.apply(scope, data, size, self.state)
+        )
 
     def settle(self, scope: Scope, raw: Json, result: Json, size: int) -> Json:
         """Return the state's output; `size` bounds the result, `scope.size` the raw input."""
         if self.selector is not None:
-            result = self.selector(result, scope.context)
-            size = measure(result, self.state)
+            result, size = self.selector.apply(scope, result, size, self.state)
         if self.result_path is not None:
             result = self.result_path(raw, result)
             size += scope.size + self.result_path_size
@@ -91,7 +108,7 @@ class Flow:
 
     def through(self, scope: Scope, raw: Json) -> Json:
         """Apply InputPath and OutputPath alone, for states without a result."""
-        return self.settle(scope, raw, self.effective(scope, raw), scope.size)
+        return self.settle(scope, raw, *self.effective(scope, raw))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +122,9 @@ class Pass:
 
     def run(self, scope: Scope, raw: Json, step: Step) -> tuple[Json, str | None]:
         """Return the result where one is given, else the effective input."""
-        result = self.flow.effective(scope, raw)
-        size = scope.size
+        result, size = self.flow.effective(scope, raw)
         if self.has_result:
-            result = self.result
-        if self.has_result or self.flow.parameters is not None:
-            size = measure(result, step.state)
+            result, size = self.result, measure(self.result, step.state)
         return self.flow.settle(scope, raw, result, size), self.flow.next
 
 
@@ -159,11 +173,11 @@ class Choice:
 
     def run(self, scope: Scope, raw: Json, _step: Step) -> tuple[Json, str | None]:
         """Test the rules in their order."""
-        data = self.flow.effective(scope, raw)
+        data, size = self.flow.effective(scope, raw)
         following = next((goal for test, goal in self.rules if test(data, scope.context)), self.default)
         if following is None:
             raise StateError(NO_CHOICE, f"No rule of the state '{self.flow.state}' holds.")
-        return self.flow.settle(scope, raw, data, scope.size), following
+        return self.flow.settle(scope, raw, data, size), following
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +190,9 @@ class Wait:
 
     def run(self, scope: Scope, raw: Json, _step: Step) -> tuple[Json, str | None]:
         """Wait on the execution's clock."""
-        data = self.flow.effective(scope, raw)
+        data, size = self.flow.effective(scope, raw)
         scope.wait(self.until(data, scope.context, scope.now()))
-        return self.flow.settle(scope, raw, data, scope.size), self.flow.next
+        return self.flow.settle(scope, raw, data, size), self.flow.next
 
 
 def seconds_of(read: Reader) -> Callable[[Json, Json, datetime], float]:

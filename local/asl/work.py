@@ -6,12 +6,12 @@ and iterations run one after the other, in order: their waits add up instead of 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
 from local.asl.failures import RUNTIME, TIMEOUT, Json, Recovery, StateError, from_exception, lambda_failure
-from local.asl.scope import encode, measure, size_of, within_limit
+from local.asl.scope import decode, duplicate, encode, measure, size_of, within_limit
 
 if TYPE_CHECKING:
     from local.asl.failures import Retrier
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ANSWER_SIZE = len('{"ExecutedVersion":"$LATEST","Payload":,"StatusCode":200}')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovering:
     """A state whose work may fail, be tried again, and be caught."""
 
@@ -55,21 +55,20 @@ class Recovering:
         return output, catcher.next
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Recovering):
     """Calls a Lambda function: by its ARN, or through the lambda:invoke integration."""
 
-    function: str | None = None  # None: the parameters name it and hold the payload
-    timeout: Reader | None = None
+    function: str | None  # None: the parameters name it and hold the payload
+    timeout: Reader | None
 
     def work(self, scope: Scope, raw: Json, step: Step) -> Json:
-        """Send the payload as JSON text and read the answer from JSON text: nothing is shared with a handler."""
-        function, payload = self._request(self.flow.effective(scope, raw))
-        text = encode(payload)
-        within_limit(size_of(text), step.state)
-        answer = self._answer(scope, raw, step, function, text)
+        """Send a copy of the payload, read the answer from JSON text: nothing is shared with a handler."""
+        effective, _size = self.flow.effective(scope, raw)
+        function, payload = self._request(effective)
+        answer = _timely(scope, step, function, payload, self._limit(scope, raw))
         size = within_limit(size_of(answer), step.state)
-        result = json.loads(answer)
+        result = decode(answer)
         if self.function is None:
             result = {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
             size += _ANSWER_SIZE
@@ -83,73 +82,77 @@ class Task(Recovering):
             raise StateError(RUNTIME, "The value of the field 'FunctionName' has an invalid format.")
         return function, effective.get("Payload", {})
 
-    def _answer(self, scope: Scope, raw: Json, step: Step, function: str, text: str) -> str:  # noqa: PLR0917
-        limit = None if self.timeout is None else self._limit(self.timeout(raw, scope.context))
-        identity = f"{scope.identity}/{len(scope.steps)}/{step.attempts}"
-        began = scope.now()
-        answer = _invoke(scope, function, text, identity)
-        ended = scope.now()
-        if limit is not None and (ended - began).total_seconds() >= limit:
-            raise StateError(TIMEOUT)
-        if isinstance(answer, StateError):
-            raise answer
-        return answer
-
-    @staticmethod
-    def _limit(value: Json) -> int:
+    def _limit(self, scope: Scope, raw: Json) -> float:
+        if self.timeout is None:
+            return inf
+        value = self.timeout(raw, scope.context)
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-            raise StateError(RUNTIME, "The TimeoutSecondsPath parameter must lead to whole, positive seconds.")
+            raise StateError(RUNTIME, "The TimeoutSecondsPath parameter must lead to positive seconds.")
         return value
 
 
-def _invoke(scope: Scope, function: str, text: str, identity: str) -> str | StateError:
-    """Call the handler; its exception is an answer too, for a timeout goes before it."""
+def _timely(scope: Scope, step: Step, function: str, payload: Json, limit: float) -> str:
+    """Call the handler; States.Timeout goes before whatever it had to say."""
+    began = scope.now()
+    answer = _invoke(scope, step, function, payload)
+    ended = scope.now()
+    if limit < inf and (ended - began).total_seconds() >= limit:
+        raise StateError(TIMEOUT)
+    if isinstance(answer, StateError):
+        raise answer
+    return answer
+
+
+def _invoke(scope: Scope, step: Step, function: str, payload: Json) -> str | StateError:
     try:
-        answer = scope.invoke(function, json.loads(text))
+        answer = scope.invoke(function, duplicate(payload))
     except StateError as error:
         return error
     except Exception as error:  # noqa: BLE001  whatever a handler raises is the state's error
-        return from_exception(error, identity)
+        return from_exception(error, scope.identity(step))
     try:
         return encode(answer)
     except (TypeError, ValueError, RecursionError) as error:
-        return lambda_failure("Runtime.MarshalError", f"Unable to marshal response: {error}", identity, [])
+        message = f"Unable to marshal response: {error}"
+        return lambda_failure("Runtime.MarshalError", message, scope.identity(step), [])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel(Recovering):
     """Runs its branches on one input and collects their outputs."""
 
-    branches: tuple[Graph, ...] = ()
+    branches: tuple[Graph, ...]
 
     def work(self, scope: Scope, raw: Json, step: Step) -> Json:
         """Run the branches in order; the first that fails fails the state."""
-        data = self.flow.effective(scope, raw)
-        size = scope.size if self.flow.parameters is None else measure(data, step.state)
+        data, size = self.flow.effective(scope, raw)
         results = [branch.run(scope.child(size), data) for branch in self.branches]
         return self.flow.settle(scope, raw, results, measure(results, step.state))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Map(Recovering):
     """Runs its processor once for each item and collects the outputs."""
 
-    processor: Graph | None = None
-    items: Reader | None = None
-    item: Reader | None = None
+    processor: Graph
+    items: Reader | None
+    item: Reader | None
 
     def work(self, scope: Scope, raw: Json, step: Step) -> Json:
         """Run the iterations in order; the first that fails fails the state."""
-        data = self.flow.effective(scope, raw)
+        data, size = self.flow.effective(scope, raw)
         items = data if self.items is None else self.items(data, scope.context)
         if not isinstance(items, list):
             raise StateError(RUNTIME, "The path to the items of a Map state must point to an array.")
-        results = [self._iterate(scope, data, at, item) for at, item in enumerate(items)]
+        inner = [
+            (scope.child(size, Map={"Item": {"Index": at, "Value": item}}), item)
+            for at, item in enumerate(items)
+        ]
+        results = [self._iterate(each, data, item) for each, item in inner]
         return self.flow.settle(scope, raw, results, measure(results, step.state))
 
-    def _iterate(self, scope: Scope, data: Json, at: int, item: Json) -> Json:
-        inner = scope.child(scope.size, Map={"Item": {"Index": at, "Value": item}})
+    def _iterate(self, inner: Scope, data: Json, item: Json) -> Json:
         if self.item is not None:
             item = self.item(data, inner.context)
             inner.size = measure(item, self.flow.state)
-        return self.processor.run(inner, item) if self.processor else item
+        return self.processor.run(inner, item)

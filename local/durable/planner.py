@@ -41,8 +41,6 @@ class Catalog(Protocol):
 def conclude(state: Execution, reply: Reply, at: int, catalog: Catalog, *, strict: bool = True) -> Step:
     """Decide what follows from the reply; a broken orchestrator ends its instance with a sentence."""
     try:
-        if reply.error is not None:
-            raise Broken(reply.error)
         _check_replay(state, reply)
         step = _continue_as_new(reply) or _Planner(state, reply, at, catalog).plan(strict=strict)
     except Broken as broken:
@@ -53,13 +51,15 @@ def conclude(state: Execution, reply: Reply, at: int, catalog: Catalog, *, stric
 
 
 def _check_replay(state: Execution, reply: Reply) -> None:
-    """The orchestrator must ask again for everything it asked for before."""
+    """Refuse a failure, and an orchestrator that does not ask again for all it asked for before."""
+    if reply.error is not None:
+        raise Broken(reply.error)
     for position, before in enumerate(state.recorded):
         now = signature(reply.actions[position]) if position < len(reply.actions) else None
         if now != before:
             raise Broken(
-                f"non-deterministic orchestrator: step {position} was {_words(before)} and is now {_words(now)}; "
-                "an orchestrator that changes while instances run needs a new name"
+                f"non-deterministic orchestrator: step {position} was {_words(before)} and is now "
+                f"{_words(now)}; an orchestrator that changes while instances run needs a new name"
             )
 
 
@@ -145,7 +145,7 @@ class _Planner:
         name, instance = action["functionName"], self._state.instance
         if not self._catalog.has_activity(name):
             raise Broken(f"there is no activity function '{name}'")
-        number = self._record(EventType.TASK_SCHEDULED, task, name, Name=name)
+        number = self._record(EventType.TASK_SCHEDULED, task, name, {"Name": name})
         self._step.activities.append(
             Activity(instance.id, instance.generation, number, name, action.get("input"), self._at)
         )
@@ -156,16 +156,16 @@ class _Planner:
             raise Broken(f"there is no orchestrator function '{name}'")
         number = self._state.next_task
         child = action.get("instanceId") or f"{instance.id}:{instance.generation}:{number}"
-        self._record(EventType.CHILD_CREATED, task, name, Name=name, InstanceId=child)
+        self._record(EventType.CHILD_CREATED, task, name, {"Name": name, "InstanceId": child})
         self._step.children.append(Child(child, name, action.get("input"), action.get("version"), number))
 
     def _set_timer(self, fire_at: int, task: Open) -> None:
-        number = self._record(EventType.TIMER_CREATED, task, None, FireAt=to_text(fire_at))
+        number = self._record(EventType.TIMER_CREATED, task, None, {"FireAt": to_text(fire_at)})
         self._step.timers.append(Timer(number, fire_at))
 
     def _wait(self, name: str, position: int) -> None:
         self._step.awaited.add(name)
-        body = event_body(EventType.WAIT_OPENED, self._at, Name=name)
+        body = event_body(EventType.WAIT_OPENED, self._at, {"Name": name})
         self._apply(Event(EventType.WAIT_OPENED, body, name=name, action=position, attempt=1))
 
     def _cancel_timers(self) -> None:
@@ -176,9 +176,9 @@ class _Planner:
                 body = event_body(EventType.TIMER_CANCELLED, self._at, task=number)
                 self._apply(Event(EventType.TIMER_CANCELLED, body, task=number))
 
-    def _record(self, kind: EventType, task: Open, name: str | None, **shown: object) -> int:
+    def _record(self, kind: EventType, task: Open, name: str | None, shown: dict[str, object]) -> int:
         number = self._state.next_task
-        body = event_body(kind, self._at, task=number, **shown)
+        body = event_body(kind, self._at, shown, task=number)
         self._apply(Event(kind, body, number, name, task.action, task.attempt, task.remaining))
         return number
 

@@ -56,7 +56,7 @@ def to_micros(moment: datetime) -> int:
 
 
 def to_datetime(micros: int) -> datetime:
-    """The moment, in UTC."""
+    """Return the moment, in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
@@ -70,10 +70,10 @@ def from_text(text: str) -> int:
     return to_micros(datetime.fromisoformat(text))
 
 
-def event_body(kind: EventType, at: int, *, task: int = -1, **fields: object) -> str:
-    """One history event as JSON; never marked as played, the SDK finds that out by itself."""
+def event_body(kind: EventType, at: int, shown: Mapping[str, object] | None = None, *, task: int = -1) -> str:
+    """Return one history event as JSON; never marked as played, the SDK finds that out by itself."""
     head = {"EventType": int(kind), "EventId": task, "IsPlayed": False, "Timestamp": to_text(at)}
-    return json.dumps(head | fields, separators=(",", ":"))
+    return json.dumps(head if shown is None else head | dict(shown), separators=(",", ":"))
 
 
 def context_text(instance: Instance, fragments: Sequence[str]) -> str:
@@ -93,9 +93,9 @@ def context_text(instance: Instance, fragments: Sequence[str]) -> str:
     return f'{{"history":[{",".join(fragments)}],{rest[1:]}'
 
 
-def started(name: str, version: str | None, input_: str | None, at: int) -> str:
+def started(name: str, version: str | None, at: int) -> str:
     """The event that starts a generation of an instance."""
-    return event_body(EventType.EXECUTION_STARTED, at, Name=name, Input=input_, Version=version)
+    return event_body(EventType.EXECUTION_STARTED, at, {"Name": name, "Version": version})
 
 
 def orchestrator_started(at: int) -> Event:
@@ -138,7 +138,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the orchestrator said at the end of an episode: everything it ever asked for, and how it stands."""
+    """What the orchestrator said in an episode: everything it ever asked for, and how it stands."""
 
     actions: tuple[RawAction, ...]
     done: bool = False

@@ -203,7 +203,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which instances to list or purge; times in microseconds since 1970, `after` is a (created, id) position."""
+    """Which instances to list or purge; `after` is the (created, id) of the last one seen."""
 
     created_from: int | None = None
     created_to: int | None = None

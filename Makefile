@@ -1,0 +1,97 @@
+# Everything a developer types. Works with GNU make 3.81 and Python 3.11 or newer; brings the rest itself.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export SAM_CLI_TELEMETRY := 0
+
+# The first Python that is new enough; `make PYTHON=…` chooses another.
+PYTHON ?= $(or $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+    "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; \
+    done),$(error agentfabric needs Python 3.11 or newer: none found; say which with make PYTHON=/path/to/python))
+
+# A stamp's name is a checksum of all that an environment depends on, and of its place: scripts carry paths.
+key = $(shell { cat $(1) tools/environment.py; pwd; } | cksum | tr -dc 0-9)
+READY := .venv/.ready-$(call key,requirements-dev.txt pyproject.toml)
+SAM_READY := .venv-sam/.ready-$(call key,requirements-sam.txt)
+ASL_READY := tools/asl-validator/node_modules/.ready-$(call key,tools/asl-validator/package-lock.json)
+
+# $(call without,TOOL,HOW TO INSTALL): in CI a missing tool is a failure, elsewhere a skip that says so.
+without = if [ "$$CI" = true ]; then echo "error: $(1) cannot be had; $(2)" >&2; exit 1; \
+    else echo "skip: $(1) cannot be had; $(2)"; fi
+
+.PHONY: help demo test check render bench clean lock \
+    check-lint check-format check-types check-template check-statemachines
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## review the licences of the installed packages across the three clouds, here
+	@.venv/bin/agentfabric demo $(if $(STACK),--stack $(STACK)) $(ARGS)
+
+test: $(READY) ## run the tests; ARGS="-k approval" chooses
+	@.venv/bin/python -m pytest -q $(ARGS)
+
+check: check-lint check-format check-types check-template check-statemachines ## lint, types, templates
+
+render: $(READY) ## write the state machines and JSON Schemas from their sources
+	@.venv/bin/agentfabric render $(ARGS)
+
+bench: $(READY) ## measure, next to peers and limits
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+lock: $(READY) ## pin pyproject.toml's dependencies anew; UPGRADE=1 takes the newest
+	@.venv/bin/uv pip compile $(compile) pyproject.toml --group dev -o requirements-dev.txt
+	@.venv/bin/uv pip compile $(compile) pyproject.toml -c requirements-dev.txt -o requirements.txt
+	@.venv/bin/uv pip compile $(compile) --group pyproject.toml:sam -o requirements-sam.txt
+	@echo uv | .venv/bin/uv pip compile $(compile) - -c requirements-dev.txt -o tools/bootstrap.txt
+	@if command -v npm >/dev/null; then cd tools/asl-validator && npm install --silent --package-lock-only; fi
+	@echo "locked: requirements*.txt, tools/bootstrap.txt, tools/asl-validator/package-lock.json"
+
+# Hashes for every platform, and no index: each machine asks the registry it is configured for.
+compile = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+clean: ## remove environments, state and caches
+	@rm -rf .venv .venv-sam .agentfabric build dist .aws-sam tools/asl-validator/node_modules \
+	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-lint: $(READY)
+	@.venv/bin/ruff check --quiet . && echo "ruff check: ok"
+
+check-format: $(READY)
+	@.venv/bin/ruff format --quiet --diff . && echo "ruff format: ok"
+
+check-types: $(READY)
+	@.venv/bin/mypy --no-error-summary && echo "mypy: ok"
+
+check-template:
+ifeq (,$(wildcard template.yaml))
+	@echo "skip: template.yaml does not exist yet"
+else
+	@if $(MAKE) -s $(SAM_READY); then \
+	    .venv-sam/bin/cfn-lint template.yaml && echo "cfn-lint: ok" \
+	    && { said=$$(AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml 2>&1) \
+	        || { echo "$$said" >&2; exit 1; }; } && echo "sam validate: ok"; \
+	else $(call without,aws-sam-cli,its lock is requirements-sam.txt); fi
+endif
+
+check-statemachines:
+ifeq (,$(wildcard statemachines/*.json))
+	@echo "skip: statemachines/*.json do not exist yet"
+else
+	@if command -v npm >/dev/null && $(MAKE) -s $(ASL_READY); then \
+	    said=$$(tools/asl-validator/node_modules/.bin/asl-validator \
+	        $(foreach file,$(wildcard statemachines/*.json),--json-path $(file)) 2>&1) \
+	    || { echo "$$said" >&2; exit 1; }; echo "asl-validator: ok"; \
+	else $(call without,asl-validator,install Node.js with npm then run npm ci in tools/asl-validator); fi
+endif
+
+$(READY):
+	@$(PYTHON) tools/environment.py .venv requirements-dev.txt --stamp $@ --editable
+
+$(SAM_READY):
+	@$(PYTHON) tools/environment.py .venv-sam requirements-sam.txt --stamp $@
+
+$(ASL_READY):
+	@cd tools/asl-validator && npm ci --silent && touch ../../$@

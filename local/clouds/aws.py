@@ -1,0 +1,156 @@
+"""AWS on a laptop: API Gateway, Kinesis and Step Functions Express around the real Lambda handlers."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+from local import asl
+from local.sqlite.broker import Message
+from shared.core.workflow import WORKFLOWS, pipeline_input, workflow
+from shared.errors import Permanent, Transient
+from shared.events.catalog import parse
+from shared.render import FAILURE_FUNCTION, RECORD_FUNCTION, STEP_FUNCTION
+from shared.render import asl as definition
+
+REGION = "local-1"
+_ACCOUNT = "000000000000"
+_STREAM = f"arn:aws:kinesis:{REGION}:{_ACCOUNT}:stream/work"
+_FUNCTIONS = {STEP_FUNCTION: "step", RECORD_FUNCTION: "record", FAILURE_FUNCTION: "failure"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LambdaContext:
+    """What Lambda tells a handler about the invocation."""
+
+    function_name: str
+    aws_request_id: str = "00000000-0000-0000-0000-000000000000"
+    memory_limit_in_mb: int = 512
+    function_version: str = "$LATEST"
+    log_group_name: str = field(default="/aws/lambda/local")
+    log_stream_name: str = field(default="local")
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:{REGION}:{_ACCOUNT}:function:{self.function_name}"
+
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        """Return the milliseconds left; there is no limit here."""
+        return 30_000
+
+
+@cache
+def _handler(function: str) -> tuple[Any, LambdaContext]:
+    return importlib.import_module(f"aws.handlers.{function}").handler, LambdaContext(function)
+
+
+def invoke(function: str, event: Any) -> Any:  # noqa: ANN401  any JSON value
+    """Invoke a Lambda function's handler."""
+    handler, context = _handler(function)
+    return handler(event, context)
+
+
+def call_api(
+    method: str, path: str, *, claims: Mapping[str, str], body: str | None = None, query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Json]:
+    """Send a request through API Gateway's HTTP API (payload 2.0) and return the status and the JSON answer."""
+    answer = invoke("ingress", _gateway_event(method, path, claims, body, query or {}, headers or {}))
+    return answer["statusCode"], json.loads(answer.get("body") or "{}")
+
+
+def _gateway_event(
+    method: str, path: str, claims: Mapping[str, str], body: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+) -> Json:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html ."""
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": urlencode(query),
+        "headers": {"content-type": "application/json"} | {name.lower(): value for name, value in headers.items()},
+        "queryStringParameters": dict(query),
+        "requestContext": {
+            "accountId": _ACCOUNT,
+            "apiId": "local",
+            "authorizer": {"jwt": {"claims": dict(claims), "scopes": None}},
+            "domainName": "localhost",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "agentfabric"},
+            "requestId": "local",
+            "routeKey": "$default",
+            "stage": "$default",
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def deliver_work(messages: Sequence[Message]) -> set[int]:
+    """Hand a Kinesis batch to the dispatcher; return the ids it wants again."""
+    answer = invoke("dispatch", {"Records": [_kinesis_record(message) for message in messages]})
+    failed = {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}
+    return {message.id for message in messages if _sequence_number(message) in failed}
+
+
+def _sequence_number(message: Message) -> str:
+    return f"{message.id:056d}"
+
+
+def _kinesis_record(message: Message) -> Json:
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html ."""
+    number = _sequence_number(message)
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": message.key,
+            "sequenceNumber": number,
+            "data": base64.b64encode(message.body.encode()).decode(),
+            "approximateArrivalTimestamp": 0.0,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"shardId-000000000000:{number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": f"arn:aws:iam::{_ACCOUNT}:role/dispatch",
+        "awsRegion": REGION,
+        "eventSourceARN": _STREAM,
+    }
+
+
+class Express:
+    """Step Functions Express: the rendered definitions, each state one Lambda call. The `Pipelines` port."""
+
+    def __init__(self, clock: asl.Clock) -> None:
+        self._clock = clock
+        self._machines = {name: asl.compile(definition(flow)) for name, flow in WORKFLOWS.items()}
+
+    def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run to the end and return the output; its failure is Permanent, a time-out Transient."""
+        execution = self._machines[workflow].run(dict(given), name=name, invoke=_invoke_state, clock=self._clock)
+        if execution.status == "SUCCEEDED":
+            output: Mapping[str, Any] = execution.output
+            return output
+        if execution.status == "TIMED_OUT":
+            raise Transient(f"pipeline {name} timed out")
+        raise Permanent(execution.cause or "the pipeline failed", code=execution.error or "pipeline-failed")
+
+    def start(self, message: Message, load: Any) -> None:  # noqa: ANN401  the tasks' loader
+        """Run what StartExecution would have started; a failed document has recorded its failure itself."""
+        event = parse(message.body)
+        task = load(event.tenant, event.taskid)
+        given = pipeline_input(task.tenant, task.id, 0)
+        self._machines[workflow(task.workflow).name].run(given, name=task.run_id, invoke=_invoke_state, clock=self._clock)
+
+
+def _invoke_state(function: str, payload: Any) -> Any:  # noqa: ANN401  any JSON value
+    return invoke(_FUNCTIONS[function], payload)

@@ -1,0 +1,1 @@
+"""A replay hub for durable orchestrations in one SQLite file: what Azure's extension does, on a laptop."""

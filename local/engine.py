@@ -1,0 +1,159 @@
+"""The embedded engine: all three clouds' real handlers in one process, one SQLite file between them.
+
+Messages wait in the broker until they were handled, so the process may be killed at any moment: the next
+engine on the same folder goes on. One engine works at a time; others may submit and decide meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from local import asl, wiring
+from local.clouds import aws, gcp
+from local.clouds.azure import Azure
+from local.lock import exclusive
+from local.sqlite.broker import Broker, Message
+from local.sqlite.database import Database
+from local.sqlite.documents import LocalDocuments
+from shared.app.commit import relay
+from shared.core.routes import Route
+
+ATTEMPTS = 5
+_WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
+_BACKOFF_SECONDS = 1.0
+
+
+class Clock(asl.Clock, Protocol):
+    """What tells the engine the time, and waits."""
+
+
+def _ignore(_: Message) -> None:
+    """Nobody listens."""
+
+
+class Engine:
+    """A fabric on a laptop. Use as a context manager; `home` is its state folder, None keeps all in memory."""
+
+    def __init__(self, home: Path | None, clock: Clock) -> None:
+        self.clock = clock
+        self.database = Database(home / "fabric.db" if home else None)
+        self.express = aws.Express(clock)
+        self.ports = wiring.embedded(self.database, self.express, clock.now)
+        self.broker = Broker(self.database)
+        self.documents = LocalDocuments(self.database)
+        self.azure = Azure(self.database, clock.now)
+        self._home = home
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(wiring.using(self.ports))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.close()
+        self.azure.close()
+        self.database.close()
+
+    def work(self, heard: Callable[[Message], None] = _ignore, *, patience: float = 60.0) -> bool:
+        """Deliver until nothing is due, waiting up to `patience` seconds for what is due soon.
+
+        `heard` is told each recorded message. Returns False, having done nothing, when another engine is at
+        work on the same folder.
+        """
+        if self._home is None:
+            self._deliver_all(heard, patience)
+            return True
+        with exclusive(self._home / "engine.lock") as mine:
+            if mine:
+                self._deliver_all(heard, patience)
+            return mine
+
+    def _deliver_all(self, heard: Callable[[Message], None], patience: float) -> None:
+        while relay(self.ports):
+            pass
+        self.azure.recover()
+        while True:
+            while self._round(heard):
+                pass
+            wait = self._seconds_to_next()
+            if wait is None or wait > patience:
+                return
+            self.clock.wait(wait)
+
+    def _seconds_to_next(self) -> float | None:
+        """Return how long nothing is due, or None when nothing will be."""
+        now = self.clock.now().timestamp()
+        moments = [self.broker.next_due(), self.azure.next_due()]
+        due = [moment for moment in moments if moment is not None]
+        return max(0.0, min(due) - now) if due else None
+
+    def _round(self, heard: Callable[[Message], None]) -> bool:
+        """Give every part a turn; False when none had anything to do."""
+        turns = [self._work(), self._pipelines(), self._reviews(), self.azure.turn(), self._records(heard)]
+        return any(turns)
+
+    def _take(self, route: Route, limit: int) -> list[Message]:
+        return self.broker.take(route, self.clock.now().timestamp(), limit)
+
+    def _work(self) -> bool:
+        messages = self._take(Route.WORK, _WORK_BATCH)
+        if messages:
+            again = aws.deliver_work(messages)
+            self.broker.done([message for message in messages if message.id not in again])
+            for message in messages:
+                if message.id in again:
+                    self._again(message, "the dispatcher reported it as failed")
+        return bool(messages)
+
+    def _pipelines(self) -> bool:
+        messages = self._take(Route.PIPELINE, _SMALL_BATCH)
+        for message in messages:
+            self.express.start(message, self.ports.tasks.load)
+            self.broker.done([message])
+        return bool(messages)
+
+    def _reviews(self) -> bool:
+        messages = self._take(Route.REVIEWS, _SMALL_BATCH)
+        for message in messages:
+            problem = self.azure.deliver_review(message)
+            if problem is None:
+                self.broker.done([message])
+            else:
+                self._again(message, problem)
+        return bool(messages)
+
+    def _records(self, heard: Callable[[Message], None]) -> bool:
+        """Push a batch to the recorder in one transaction: all its effects are rows of this same file."""
+        messages = self._take(Route.RECORDS, _RECORD_BATCH)
+        if not messages:
+            return False
+        held: set[str] = set()
+        recorded: list[Message] = []
+        with self.database.transaction():
+            for message in messages:
+                if message.key not in held and not self._record(message):
+                    held.add(message.key)
+                elif message.key not in held:
+                    recorded.append(message)
+            self.broker.done(recorded)
+        for message in recorded:
+            heard(message)
+        return True
+
+    def _record(self, message: Message) -> bool:
+        status, patience = gcp.deliver_record(message)
+        if status == gcp.NO_CONTENT:
+            return True
+        self._again(message, f"the recorder answered {status}", after=patience)
+        return False
+
+    def _again(self, message: Message, reason: str, *, after: float = _BACKOFF_SECONDS) -> None:
+        """Try the message again later, or bury it when it had its attempts."""
+        if message.attempts + 1 >= ATTEMPTS:
+            self.broker.bury(message, reason)
+        else:
+            self.broker.again(message, self.clock.now().timestamp() + after * 2**message.attempts)
