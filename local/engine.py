@@ -53,7 +53,9 @@ class Engine:
         self._open.enter_context(wiring.using(self.ports))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._open.close()
         self.azure.close()
         self.database.close()

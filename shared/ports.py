@@ -65,7 +65,9 @@ class Tasks(Protocol):
 class Outbox(Protocol):
     """Events committed and not yet known to be published."""
 
-    def unsent(self, *, limit: int, tenant: str | None = None, entity: str | None = None) -> Sequence[AnyEvent]:
+    def unsent(
+        self, *, limit: int, tenant: str | None = None, entity: str | None = None
+    ) -> Sequence[AnyEvent]:
         """Return the oldest unsent events, an entity's in its order."""
         ...
 
@@ -141,7 +143,15 @@ class Records(Protocol):
         """Keep a message that cannot be read, holding back its entity alone."""
         ...
 
-    def history(self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[AuditRow]:
+    def history(
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> Sequence[AuditRow]:
         """Return applied events in their entity's order."""
         ...
 

@@ -6,9 +6,10 @@ counts attempts. Express workflows cannot wait for people, so a document that ne
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from shared.core.workflow import Retry, Step, Workflow
+from shared.core.workflow import WORKFLOWS, Retry, Step, Workflow
 from shared.events.catalog import CATALOG, FACTS
 
 STEP_FUNCTION = "${StepFunctionArn}"
@@ -88,7 +89,13 @@ def _ending(flow: Workflow) -> Json:
     return {
         "NeedsApproval": {
             "Type": "Choice",
-            "Choices": [{"Variable": f"$.results.{flow.checkpoint.when}", "BooleanEquals": True, "Next": "AwaitsApproval"}],
+            "Choices": [
+                {
+                    "Variable": f"$.results.{flow.checkpoint.when}",
+                    "BooleanEquals": True,
+                    "Next": "AwaitsApproval",
+                }
+            ],
             "Default": "Record",
         },
         "AwaitsApproval": {"Type": "Succeed"},
@@ -119,7 +126,8 @@ def event_schemas() -> dict[str, Json]:
     """Return the JSON Schema (2020-12) of each event type's data, by type."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {
-        fact.type: {"$schema": dialect, "$id": fact.dataschema(), **fact.model_json_schema(mode="validation")} for fact in FACTS
+        fact.type: {"$schema": dialect, "$id": fact.dataschema(), **fact.model_json_schema(mode="validation")}
+        for fact in FACTS
     }
 
 
@@ -137,3 +145,13 @@ def envelope_schema() -> Json:
         "properties": properties | {"data": {"type": "object"}},
         "required": [*schema["required"], "type", "dataschema"],
     }
+
+
+def rendered() -> dict[str, str]:
+    """Return every rendered file by its path from the project's root."""
+    files = {
+        f"statemachines/{name.replace('-', '_')}.asl.json": asl(flow) for name, flow in WORKFLOWS.items()
+    }
+    files |= {f"shared/events/schemas/{kind}.json": schema for kind, schema in event_schemas().items()}
+    files["shared/events/schemas/envelope.json"] = envelope_schema()
+    return {path: json.dumps(content, indent=2) + "\n" for path, content in files.items()}

@@ -61,7 +61,12 @@ def invoke(function: str, event: Any) -> Any:  # noqa: ANN401  any JSON value
 
 
 def call_api(
-    method: str, path: str, *, claims: Mapping[str, str], body: str | None = None, query: Mapping[str, str] | None = None,
+    method: str,
+    path: str,
+    *,
+    claims: Mapping[str, str],
+    body: str | None = None,
+    query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Json]:
     """Send a request through API Gateway's HTTP API (payload 2.0) and return the status and the JSON answer."""
@@ -70,7 +75,12 @@ def call_api(
 
 
 def _gateway_event(
-    method: str, path: str, claims: Mapping[str, str], body: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+    method: str,
+    path: str,
+    claims: Mapping[str, str],
+    body: str | None,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
 ) -> Json:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html ."""
     return {
@@ -78,14 +88,21 @@ def _gateway_event(
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": urlencode(query),
-        "headers": {"content-type": "application/json"} | {name.lower(): value for name, value in headers.items()},
+        "headers": {"content-type": "application/json"}
+        | {name.lower(): value for name, value in headers.items()},
         "queryStringParameters": dict(query),
         "requestContext": {
             "accountId": _ACCOUNT,
             "apiId": "local",
             "authorizer": {"jwt": {"claims": dict(claims), "scopes": None}},
             "domainName": "localhost",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "agentfabric"},
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "agentfabric",
+            },
             "requestId": "local",
             "routeKey": "$default",
             "stage": "$default",
@@ -136,7 +153,9 @@ class Express:
 
     def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run to the end and return the output; its failure is Permanent, a time-out Transient."""
-        execution = self._machines[workflow].run(dict(given), name=name, invoke=_invoke_state, clock=self._clock)
+        execution = self._machines[workflow].run(
+            dict(given), name=name, invoke=_invoke_state, clock=self._clock
+        )
         if execution.status == "SUCCEEDED":
             output: Mapping[str, Any] = execution.output
             return output
@@ -149,7 +168,9 @@ class Express:
         event = parse(message.body)
         task = load(event.tenant, event.taskid)
         given = pipeline_input(task.tenant, task.id, 0)
-        self._machines[workflow(task.workflow).name].run(given, name=task.run_id, invoke=_invoke_state, clock=self._clock)
+        self._machines[workflow(task.workflow).name].run(
+            given, name=task.run_id, invoke=_invoke_state, clock=self._clock
+        )
 
 
 def _invoke_state(function: str, payload: Any) -> Any:  # noqa: ANN401  any JSON value

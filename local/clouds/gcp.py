@@ -50,7 +50,12 @@ def query(path: str, parameters: Mapping[str, str], headers: Mapping[str, str]) 
 
 
 def _request(
-    target: str, method: str, path: str, parameters: Mapping[str, str], body: bytes, headers: Mapping[str, str] | None = None
+    target: str,
+    method: str,
+    path: str,
+    parameters: Mapping[str, str],
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """Call the function's WSGI app as gunicorn would (PEP 3333)."""
     answer: list[Any] = []
@@ -74,9 +79,11 @@ def _request(
         "wsgi.run_once": False,
     } | {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
 
-    def start_response(status: str, received: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
+    def start_response(
+        status: str, received: list[tuple[str, str]], exc_info: object = None
+    ) -> Callable[[bytes], object]:
         del exc_info
-        answer[:] = [int(status.split()[0]), dict(received)]
+        answer[:] = [int(status.split(maxsplit=1)[0]), dict(received)]
         return lambda _: None
 
     content = b"".join(_app(target)(environ, start_response))

@@ -36,7 +36,9 @@ class Broker:
         """Enqueue all messages at once."""
         rows = [(route.value, event.entity, encode(event), _attributes(event)) for route, event in messages]
         with self._database.transaction() as connection:
-            connection.executemany("INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows
+            )
 
     def take(self, route: Route, now: float, limit: int) -> list[Message]:
         """Return messages that are due, none of which overtakes an earlier one of its key."""
@@ -45,18 +47,24 @@ class Broker:
             " AND key NOT IN (SELECT key FROM messages WHERE route = ?1 AND due > ?2) ORDER BY id LIMIT ?3",
             (route.value, now, limit),
         )
-        return [Message(id_, key, body, json.loads(attributes), attempts) for id_, key, body, attributes, attempts in rows]
+        return [
+            Message(id_, key, body, json.loads(attributes), attempts)
+            for id_, key, body, attributes, attempts in rows
+        ]
 
     def done(self, messages: Sequence[Message]) -> None:
         """Forget handled messages."""
         with self._database.transaction() as connection:
-            connection.executemany("DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages])
+            connection.executemany(
+                "DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages]
+            )
 
     def again(self, message: Message, due: float, *, counts: bool = True) -> None:
         """Deliver the message again at `due`; throttling does not count as an attempt."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE messages SET attempts = attempts + ?, due = ? WHERE id = ?", (int(counts), due, message.id)
+                "UPDATE messages SET attempts = attempts + ?, due = ? WHERE id = ?",
+                (int(counts), due, message.id),
             )
 
     def bury(self, message: Message, reason: str) -> None:
@@ -76,4 +84,11 @@ class Broker:
 
 def _attributes(event: AnyEvent) -> str:
     """The attributes a Pub/Sub message carries beside its body."""
-    return json.dumps({"tenant": event.tenant, "partitionkey": event.entity, "sequence": str(event.sequence), "type": event.type})
+    return json.dumps(
+        {
+            "tenant": event.tenant,
+            "partitionkey": event.entity,
+            "sequence": str(event.sequence),
+            "type": event.type,
+        }
+    )

@@ -26,7 +26,11 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.connection = sqlite3.connect(
-            path or ":memory:", isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False, cached_statements=512
+            path or ":memory:",
+            isolation_level=None,
+            timeout=_BUSY_SECONDS,
+            check_same_thread=False,
+            cached_statements=512,
         )
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=NORMAL")

@@ -32,7 +32,13 @@ class SqliteRecords:
             _park(connection, poison)
 
     def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
     ) -> Sequence[AuditRow]:
         """Return applied events in their entity's order."""
         rows = self._database.connection.execute(
@@ -40,12 +46,16 @@ class SqliteRecords:
             " AND sequence > ?4 ORDER BY entity, sequence LIMIT ?5",
             (tenant, task, entity, after, limit),
         )
-        return [AuditRow(*head, datetime.fromisoformat(time), body, chained) for *head, time, body, chained in rows]
+        return [
+            AuditRow(*head, datetime.fromisoformat(time), body, chained)
+            for *head, time, body, chained in rows
+        ]
 
     def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
         """Return what was used."""
         rows = self._database.connection.execute(
-            "SELECT * FROM record_billing WHERE tenant = ?1 AND (?2 IS NULL OR task = ?2) ORDER BY entity, sequence", (tenant, task)
+            "SELECT * FROM record_billing WHERE tenant = ?1 AND (?2 IS NULL OR task = ?2) ORDER BY entity, sequence",
+            (tenant, task),
         )
         return [BillingRow(*row) for row in rows]
 
@@ -59,13 +69,16 @@ class SqliteRecords:
 
 
 def _record(connection: sqlite3.Connection, tenant: str, entity: str) -> EntityRecord:
-    row = connection.execute("SELECT * FROM record_entities WHERE tenant = ? AND entity = ?", (tenant, entity)).fetchone()
+    row = connection.execute(
+        "SELECT * FROM record_entities WHERE tenant = ? AND entity = ?", (tenant, entity)
+    ).fetchone()
     return EntityRecord(*row) if row else EntityRecord(tenant, entity)
 
 
 def _waiting(connection: sqlite3.Connection, record: EntityRecord) -> dict[int, AnyEvent]:
     rows = connection.execute(
-        "SELECT sequence, body FROM record_parked WHERE tenant = ? AND entity = ? AND cause = 'gap'", (record.tenant, record.entity)
+        "SELECT sequence, body FROM record_parked WHERE tenant = ? AND entity = ? AND cause = 'gap'",
+        (record.tenant, record.entity),
     )
     return {sequence: parse(body) for sequence, body in rows}
 
@@ -75,15 +88,20 @@ def _write(connection: sqlite3.Connection, recording: Recording) -> None:
         _park(connection, recording.park)
     if recording.record is None:
         return
-    connection.execute("INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", astuple(recording.record))
-    connection.executemany(
-        "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [_audit_values(row) for _, row in recording.applied]
+    connection.execute(
+        "INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", astuple(recording.record)
     )
     connection.executemany(
-        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [astuple(row) for row in recording.billing]
+        "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_audit_values(row) for _, row in recording.applied],
+    )
+    connection.executemany(
+        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [astuple(row) for row in recording.billing],
     )
     connection.execute(
-        "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?", astuple(recording.record)[:3]
+        "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",
+        astuple(recording.record)[:3],
     )
 
 
@@ -93,4 +111,6 @@ def _audit_values(row: AuditRow) -> tuple[str | int, ...]:
 
 def _park(connection: sqlite3.Connection, parked: Parked) -> None:
     values = (*astuple(parked)[:6], parked.at.isoformat())
-    connection.execute("INSERT INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+    connection.execute(
+        "INSERT INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values
+    )

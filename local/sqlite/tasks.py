@@ -30,7 +30,9 @@ class SqliteTasks:
 
     def last_sequence(self, tenant: str, entity: str) -> int:
         """Return the number of the entity's latest event."""
-        row = self._read("SELECT last FROM sequences WHERE tenant = ? AND entity = ?", (tenant, entity)).fetchone()
+        row = self._read(
+            "SELECT last FROM sequences WHERE tenant = ? AND entity = ?", (tenant, entity)
+        ).fetchone()
         return row[0] if row else 0
 
     def commit(self, change: Change) -> None:
@@ -43,14 +45,18 @@ class SqliteTasks:
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids."""
-        rows = self._read("SELECT body FROM tasks WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?", (tenant, after, limit))
+        rows = self._read(
+            "SELECT body FROM tasks WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?", (tenant, after, limit)
+        )
         return [Task.model_validate_json(body) for (body,) in rows]
 
 
 def _claim(connection: sqlite3.Connection, change: Change) -> None:
     if change.claim is None:
         return
-    done = connection.execute("INSERT INTO inbox VALUES (?) ON CONFLICT DO NOTHING", (f"{change.task.tenant}:{change.claim}",))
+    done = connection.execute(
+        "INSERT INTO inbox VALUES (?) ON CONFLICT DO NOTHING", (f"{change.task.tenant}:{change.claim}",)
+    )
     if done.rowcount == 0:
         raise Duplicate(f"{change.claim} was handled before")
 
@@ -59,7 +65,8 @@ def _write_task(connection: sqlite3.Connection, change: Change) -> None:
     task = change.task
     if change.expected == 0:
         done = connection.execute(
-            "INSERT INTO tasks VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (task.tenant, task.id, task.version, task.model_dump_json())
+            "INSERT INTO tasks VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (task.tenant, task.id, task.version, task.model_dump_json()),
         )
     else:
         done = connection.execute(
@@ -85,10 +92,13 @@ def _write_events(connection: sqlite3.Connection, change: Change) -> None:
 def _advance(connection: sqlite3.Connection, tenant: str, entity: str, before: int, after: int) -> bool:
     """Move the entity's sequence, if it still is where it was when the decision was made."""
     if before == 0:
-        done = connection.execute("INSERT INTO sequences VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (tenant, entity, after))
+        done = connection.execute(
+            "INSERT INTO sequences VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (tenant, entity, after)
+        )
     else:
         done = connection.execute(
-            "UPDATE sequences SET last = ? WHERE tenant = ? AND entity = ? AND last = ?", (after, tenant, entity, before)
+            "UPDATE sequences SET last = ? WHERE tenant = ? AND entity = ? AND last = ?",
+            (after, tenant, entity, before),
         )
     return done.rowcount == 1
 
@@ -113,7 +123,9 @@ class SqliteOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def unsent(self, *, limit: int, tenant: str | None = None, entity: str | None = None) -> Sequence[AnyEvent]:
+    def unsent(
+        self, *, limit: int, tenant: str | None = None, entity: str | None = None
+    ) -> Sequence[AnyEvent]:
         """Return the oldest unsent events."""
         rows = self._database.connection.execute(
             "SELECT body FROM outbox WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR entity = ?2) ORDER BY position LIMIT ?3",
@@ -136,7 +148,8 @@ class SqliteJournal:
     def find(self, tenant: str, task: str, document: int, step: str) -> Entry | None:
         """Return the step's entry, or None."""
         row = self._database.connection.execute(
-            "SELECT body FROM journal WHERE tenant = ? AND task = ? AND document = ? AND step = ?", (tenant, task, document, step)
+            "SELECT body FROM journal WHERE tenant = ? AND task = ? AND document = ? AND step = ?",
+            (tenant, task, document, step),
         ).fetchone()
         return Entry.model_validate_json(row[0]) if row else None
 

@@ -74,7 +74,14 @@ def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, sou
     Raises Forbidden for people who may not decide, Permanent when it was decided otherwise, expired, or is
     about other content than was shown.
     """
-    ruled = _rule(ports, tenant, approval, f"vote:{said.by.name}:{said.verdict}", source, lambda found: approvals.vote(found, said, ports.now()))
+    ruled = _rule(
+        ports,
+        tenant,
+        approval,
+        f"vote:{said.by.name}:{said.verdict}",
+        source,
+        lambda found: approvals.vote(found, said, ports.now()),
+    )
     if ruled.status not in ("pending", said.verdict):
         how = "expired to" if ruled.expired else "was already"
         raise Permanent(f"approval {approval} {how} {ruled.status}", code="already-decided")
@@ -84,7 +91,9 @@ def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, sou
 def tick_approval(ports: Ports, tenant: str, approval: str, *, source: str) -> Approval:
     """Escalate or expire an approval that is overdue, and return it; safe to call at any time, any number of times."""
     level = ports.approvals.find(tenant, approval).level
-    return _rule(ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now()))
+    return _rule(
+        ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now())
+    )
 
 
 def _rule(

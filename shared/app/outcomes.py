@@ -29,10 +29,17 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
     """
     current = ports.tasks.load(tenant, task)
     cause = Cause(derive(current.run_id, document, "record"), tenant, task, current.entity, source)
-    return change(ports, cause, lambda now: tasks.settle(now, _reviewed(ports, now, document)), claim=f"settle:{current.run_id}:{document}")
+    return change(
+        ports,
+        cause,
+        lambda now: tasks.settle(now, _reviewed(ports, now, document)),
+        claim=f"settle:{current.run_id}:{document}",
+    )
 
 
-def fail_document(ports: Ports, tenant: str, task: str, document: int, step: str, code: str, reason: str, *, source: str) -> Task:
+def fail_document(
+    ports: Ports, tenant: str, task: str, document: int, step: str, code: str, reason: str, *, source: str
+) -> Task:
     """Note that a document cannot be reviewed, and why."""
     current = ports.tasks.load(tenant, task)
     current.at(document)
@@ -56,7 +63,10 @@ def fail_document(ports: Ports, tenant: str, task: str, document: int, step: str
 
 
 def _entries(ports: Ports, task: Task, document: int) -> list[Entry]:
-    found = (ports.journal.find(task.tenant, task.id, document, step.name) for step in workflow(task.workflow).steps)
+    found = (
+        ports.journal.find(task.tenant, task.id, document, step.name)
+        for step in workflow(task.workflow).steps
+    )
     return [entry for entry in found if entry is not None]
 
 
@@ -85,7 +95,9 @@ def _approval(ports: Ports, task: Task, document: int) -> Approval:
     try:
         approval = ports.approvals.find(task.tenant, approval_id(task.id, task.run, document))
     except NotFound as missing:
-        raise Permanent(f"document {document} needs an approval nobody asked for", code="approval-owed") from missing
+        raise Permanent(
+            f"document {document} needs an approval nobody asked for", code="approval-owed"
+        ) from missing
     if approval.status == "pending":
         raise Permanent(f"document {document} waits for approval {approval.id}", code="approval-owed")
     return approval

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.app.commit import change, relay
 from shared.core import stepping
-from shared.core import task as tasks
 from shared.core.completion import Completion, Prompt, Usage
 from shared.core.stepping import Call
 from shared.core.workflow import Step, workflow
@@ -19,7 +18,6 @@ from shared.events.ids import Position, TaskId, Tenant, derive
 from shared.tools.registry import Toolbox, get
 
 if TYPE_CHECKING:
-    from shared.core.decision import Decision
     from shared.core.journal import Entry
     from shared.core.task import Task
     from shared.ports import Models, Ports
@@ -63,7 +61,9 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     task = ports.tasks.load(asked.tenant, asked.task)
     task.at(asked.document)
     step = workflow(task.workflow).step(asked.step)
-    call = Call(asked.document, step.name, step.arguments(task, asked.document, asked.results), asked.fallback)
+    call = Call(
+        asked.document, step.name, step.arguments(task, asked.document, asked.results), asked.fallback
+    )
     entry = ports.journal.find(task.tenant, task.id, call.document, call.step)
     if entry is not None and entry.output is not None and entry.input_sha256 == call.input_sha256:
         relay(ports, tenant=task.tenant, entity=task.entity)
@@ -101,7 +101,9 @@ def _note_failure(
     ports: Ports, task: Task, call: Call, entry: Entry, code: str, reason: str, source: str, *, final: bool
 ) -> None:
     cause = _cause(task, call, entry.attempt, "fail", source)
-    change(ports, cause, lambda current: stepping.fail(current, entry, code, reason, final=final), claim=cause.id)
+    change(
+        ports, cause, lambda current: stepping.fail(current, entry, code, reason, final=final), claim=cause.id
+    )
 
 
 def _cause(task: Task, call: Call, attempt: int, phase: str, source: str) -> Cause:

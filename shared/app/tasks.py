@@ -43,14 +43,22 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     except Forbidden as refusal:
         create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
         raise
-    made = create(ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}")
+    made = create(
+        ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}"
+    )
     return _same(made, submission)
 
 
 def _same(task: Task, submission: Submission) -> Task:
     """A key used again must come with the same submission."""
-    if (task.documents, task.entity, task.workflow) != (submission.documents, submission.entity, submission.workflow):
-        raise Permanent(f"this key already belongs to task {task.id}, which asks for something else", code="key-reused")
+    if (task.documents, task.entity, task.workflow) != (
+        submission.documents,
+        submission.entity,
+        submission.workflow,
+    ):
+        raise Permanent(
+            f"this key already belongs to task {task.id}, which asks for something else", code="key-reused"
+        )
     if task.status is tasks.Status.REJECTED:
         raise Forbidden(task.reason, code="rejected")
     return task

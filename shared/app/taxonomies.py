@@ -18,7 +18,9 @@ MAX_BYTES = 256 * 1024
 def read_taxonomy(ports: Ports, ref: DocumentRef) -> Taxonomy:
     """Return the taxonomy at `ref`; Permanent when it is too large, not UTF-8 or not a taxonomy."""
     if ref.size > MAX_BYTES:
-        raise Permanent(f"{ref.size} bytes are more than the {MAX_BYTES} of a taxonomy", code="oversize", where="taxonomy")
+        raise Permanent(
+            f"{ref.size} bytes are more than the {MAX_BYTES} of a taxonomy", code="oversize", where="taxonomy"
+        )
     return _parsed(ports.documents.read(ref))
 
 

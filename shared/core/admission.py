@@ -49,21 +49,28 @@ def admit(submission: Submission, policy: TenantPolicy) -> int:
     """
     if submission.workflow not in policy.workflows:
         allowed = ", ".join(policy.workflows)
-        raise Forbidden(f"workflow {submission.workflow!r} is not among yours: {allowed}", code="unknown-workflow")
+        raise Forbidden(
+            f"workflow {submission.workflow!r} is not among yours: {allowed}", code="unknown-workflow"
+        )
     flow = workflow(submission.workflow)
     count = len(submission.documents)
     if count > flow.max_documents:
         raise Permanent(
-            f"{count} documents; one task takes {flow.max_documents}, split them", code="too-many", where="documents"
+            f"{count} documents; one task takes {flow.max_documents}, split them",
+            code="too-many",
+            where="documents",
         )
     worst = flow.reserve * count
     budget = submission.budget_micro_usd or worst
     if budget < worst:
         raise Permanent(
-            f"{budget} micro-USD cannot cover the worst case of {worst}", code="budget-too-small", where="budget_micro_usd"
+            f"{budget} micro-USD cannot cover the worst case of {worst}",
+            code="budget-too-small",
+            where="budget_micro_usd",
         )
     if budget > policy.max_budget:
         raise Forbidden(
-            f"{budget} micro-USD is more than the {policy.max_budget} you may spend on a task", code="budget-too-large"
+            f"{budget} micro-USD is more than the {policy.max_budget} you may spend on a task",
+            code="budget-too-large",
         )
     return budget

@@ -13,7 +13,13 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.errors import Forbidden, Permanent
-from shared.events.approval import ApprovalDecided, ApprovalEscalated, ApprovalExpired, ApprovalRequested, Verdict
+from shared.events.approval import (
+    ApprovalDecided,
+    ApprovalEscalated,
+    ApprovalExpired,
+    ApprovalRequested,
+    Verdict,
+)
 from shared.events.envelope import Fact
 
 Status = Literal["pending", "approved", "rejected"]
@@ -124,7 +130,9 @@ def tick(approval: Approval, now: datetime) -> Ruling:
     """Escalate or expire what is overdue at `now`; an early or late tick changes nothing."""
     facts: list[Fact] = []
     while approval.status == "pending" and now >= approval.deadline:
-        approval, fact = _escalated(approval) if approval.level + 1 < len(approval.policy.levels) else _expired(approval)
+        approval, fact = (
+            _escalated(approval) if approval.level + 1 < len(approval.policy.levels) else _expired(approval)
+        )
         facts.append(fact)
     return Ruling(approval, tuple(facts))
 
@@ -157,7 +165,9 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
     if approval.status != "pending":
         return _answer_again(due, said)
     if said.digest != approval.digest:
-        raise Permanent("the content changed since it was shown; look again", code="stale-digest", where="digest")
+        raise Permanent(
+            "the content changed since it was shown; look again", code="stale-digest", where="digest"
+        )
     if any(cast.by.name == said.by.name for cast in approval.votes):
         return _answer_again(due, said)
     approval = approval.model_copy(update={"votes": (*approval.votes, said)})
@@ -166,7 +176,9 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
 
 def _check_voter(approval: Approval, said: Vote) -> None:
     if not set(said.by.roles) & set(approval.approvers):
-        raise Forbidden(f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver")
+        raise Forbidden(
+            f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver"
+        )
     if approval.policy.four_eyes and said.by.name == approval.requested_by:
         raise Forbidden(f"{said.by.name} asked for this and may not decide it", code="four-eyes")
 

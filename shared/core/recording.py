@@ -87,7 +87,9 @@ class Recording:
         return tuple(_billed(event) for event, _ in self.applied if event.type == "usage.metered")
 
 
-def decide(record: EntityRecord, waiting: Mapping[int, AnyEvent], event: AnyEvent, now: datetime) -> Recording:
+def decide(
+    record: EntityRecord, waiting: Mapping[int, AnyEvent], event: AnyEvent, now: datetime
+) -> Recording:
     """Apply, park or recognise `event`; `waiting` are the entity's parked gap events by number.
 
     Applying one releases those that directly follow it.
@@ -115,7 +117,15 @@ def _audited(record: EntityRecord, event: AnyEvent) -> AuditRow:
     body = encode(event, "pubsub")
     chained = hashlib.sha256(f"{record.chain}\n{body}".encode()).hexdigest()
     return AuditRow(
-        event.tenant, event.entity, event.sequence, event.id, event.type, event.taskid, event.time, body, chained
+        event.tenant,
+        event.entity,
+        event.sequence,
+        event.id,
+        event.type,
+        event.taskid,
+        event.time,
+        body,
+        chained,
     )
 
 

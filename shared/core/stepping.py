@@ -49,7 +49,8 @@ def start(task: Task, step: Step, call: Call, entry: Entry | None) -> Decision:
     if task.spent + task.reserved - held + reserve > task.budget:
         left = task.budget - task.spent - task.reserved + held
         raise Permanent(
-            f"step {step.name} may cost {reserve} micro-USD, the task has {left} left of {task.budget}", code="budget-used-up"
+            f"step {step.name} may cost {reserve} micro-USD, the task has {left} left of {task.budget}",
+            code="budget-used-up",
         )
     tool = step.fallback if call.fallback and step.fallback else step.tool
     attempt = (entry.attempt if entry else 0) + 1

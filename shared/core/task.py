@@ -151,7 +151,9 @@ class Task(BaseModel):
     def at(self, document: int) -> Progress:
         """Return how far a document is; Permanent when the task has no such document."""
         if not 0 <= document < len(self.documents):
-            raise Permanent(f"the task has {len(self.documents)} documents, no number {document}", where="document")
+            raise Permanent(
+                f"the task has {len(self.documents)} documents, no number {document}", where="document"
+            )
         return self.progress[document]
 
 
@@ -214,7 +216,9 @@ def place(task: Task) -> Decision:
     if task.status is not Status.ADMITTED:
         return Decision(task)
     placement = where_to(task)
-    fact = TaskPlaced(cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents))
+    fact = TaskPlaced(
+        cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents)
+    )
     return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
 
 
@@ -239,7 +243,10 @@ def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
     if not all(done in SETTLED for done in after.progress):
         return Decision(after, (outcome,))
     end = _end_of(after, outcome)
-    return Decision(evolve(after, end).model_copy(update={"reason": getattr(end, "reason", ""), "reserved": 0}), (outcome, end))
+    return Decision(
+        evolve(after, end).model_copy(update={"reason": getattr(end, "reason", ""), "reserved": 0}),
+        (outcome, end),
+    )
 
 
 def _end_of(task: Task, last: DocumentReviewed | DocumentFailed) -> TaskCompleted | TaskFailed:

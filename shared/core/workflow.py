@@ -75,7 +75,9 @@ def _resolve(path: str, task: Task, document: int, results: Mapping[str, Any]) -
     try:
         return results[step][field_name]
     except (KeyError, TypeError) as missing:
-        raise Permanent(f"the result of {step} has no {field_name}", code="not-ready", where=f"results.{path}") from missing
+        raise Permanent(
+            f"the result of {step} has no {field_name}", code="not-ready", where=f"results.{path}"
+        ) from missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ class Workflow:
         for step in self.steps:
             if step.name == name:
                 return step
-        raise NotFound(f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}")
+        raise NotFound(
+            f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}"
+        )
 
     @property
     def reserve(self) -> int:
@@ -136,7 +140,9 @@ DOCUMENT_REVIEW = Workflow(
         Step(
             "policy",
             tool="policy",
-            takes=MappingProxyType({"label": "classify.label", "score": "classify.score", "taxonomy": "taxonomy"}),
+            takes=MappingProxyType(
+                {"label": "classify.label", "score": "classify.score", "taxonomy": "taxonomy"}
+            ),
         ),
     ),
     checkpoint=Checkpoint(

@@ -69,7 +69,9 @@ def parse(body: bytes | str, *, tenant: str | None = None, transport: Transport 
     except ValidationError:
         event = _parse_slowly(body)
     if tenant is not None and event.tenant != tenant:
-        raise Permanent(f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant")
+        raise Permanent(
+            f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant"
+        )
     return event
 
 
@@ -79,11 +81,19 @@ def _parse_slowly(body: bytes | str) -> AnyEvent:
     kind = raw.get("type")
     model = CATALOG.get(kind) if isinstance(kind, str) else None
     if model is None:
-        raise Permanent(f"unknown event type {kind!r}; known: {', '.join(CATALOG)}", code="unknown-event-type", where="type")
+        raise Permanent(
+            f"unknown event type {kind!r}; known: {', '.join(CATALOG)}",
+            code="unknown-event-type",
+            where="type",
+        )
     current = _FACT_OF[model]
     version = _version(raw.get("dataschema"), current)
     if version < current.version and isinstance(raw.get("data"), dict):
-        raw = {**raw, "data": upcast(current.type, version, current.version, raw["data"]), "dataschema": current.dataschema()}
+        raw = {
+            **raw,
+            "data": upcast(current.type, version, current.version, raw["data"]),
+            "dataschema": current.dataschema(),
+        }
     try:
         return model.model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -92,9 +102,15 @@ def _parse_slowly(body: bytes | str) -> AnyEvent:
 
 def _version(dataschema: object, fact: type[Fact]) -> int:
     prefix, _, number = str(dataschema).rpartition(":")
-    if prefix != f"urn:agentfabric:{fact.type}" or not number.isdecimal() or not 1 <= int(number) <= fact.version:
+    if (
+        prefix != f"urn:agentfabric:{fact.type}"
+        or not number.isdecimal()
+        or not 1 <= int(number) <= fact.version
+    ):
         known = f"urn:agentfabric:{fact.type}:1 to {fact.version}"
-        raise Permanent(f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema")
+        raise Permanent(
+            f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema"
+        )
     return int(number)
 
 

@@ -17,7 +17,9 @@ def load_object(body: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, A
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise Permanent(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", code="broken-json") from error
+        raise Permanent(
+            f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", code="broken-json"
+        ) from error
     except ValueError as error:  # e.g. an integer of more digits than Python converts
         raise Permanent(f"not JSON we accept: {error}", code="broken-json") from error
     if not isinstance(value, dict):

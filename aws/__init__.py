@@ -1,0 +1,1 @@
+"""AWS: the front door, the dispatcher and the short pipelines."""

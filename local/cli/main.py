@@ -1,0 +1,51 @@
+"""The verbs, and what a failure looks like to a person."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from local.cli import approvals, develop, record, review, tasks
+from local.cli.shared import Stop
+from shared.errors import FabricError
+
+app = typer.Typer(
+    name="agentfabric",
+    help="Run agent tasks across AWS, Azure and GCP from one contract; here, all three on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (
+    review.demo,
+    review.run,
+    review.resume,
+    tasks.submit,
+    tasks.status,
+    tasks.tasks,
+    tasks.cancel,
+    approvals.approvals,
+    approvals.approve,
+    approvals.reject,
+    record.events,
+    record.explain,
+    develop.render,
+    develop.schema,
+):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run a verb. Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 a human is waited for, 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; nothing is lost. Go on with `agentfabric resume`.", err=True)
+        sys.exit(130)
+    except Stop as stop:
+        typer.echo(f"agentfabric: {stop}", err=True)
+        sys.exit(stop.code)
+    except FabricError as error:
+        typer.echo(f"agentfabric: {error}", err=True)
+        sys.exit(1)

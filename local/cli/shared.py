@@ -1,0 +1,80 @@
+"""What the verbs share: where the state is, who is asking, how answers are printed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from local.engine import Engine
+    from shared.events.document import DocumentRef
+
+DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3
+_ERRORS = 400
+
+
+class Stop(Exception):  # noqa: N818  the end of a verb, not a defect
+    """The verb ends here, with a sentence for the person and an exit code."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user database
+        return "local-user"
+
+
+Home = Annotated[
+    Path, typer.Option("--home", envvar="AGENTFABRIC_HOME", help="The folder that keeps the fabric's state.")
+]
+Person = Annotated[str, typer.Option("--as", help="Who you are.", default_factory=_user)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+HOME = Path(".agentfabric")
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Engine]:
+    """Open the fabric that lives in `home`."""
+    from local.clock import RealClock  # noqa: PLC0415  `agentfabric --help` should not load three clouds
+    from local.engine import Engine  # noqa: PLC0415
+
+    with Engine(home, RealClock()) as engine:
+        yield engine
+
+
+def accepted(status: int, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer of an endpoint, or stop with its problem's words."""
+    if status >= _ERRORS:
+        raise Stop(str(answer.get("detail") or answer.get("title") or f"answered {status}"))
+    return answer
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value
+    """Print one JSON value on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
+    """Return the reference of a taxonomy: a file's, or a packaged one's by name."""
+    from shared.core.taxonomy import parse_taxonomy  # noqa: PLC0415
+
+    from shared import taxonomies  # noqa: PLC0415
+    from shared.errors import Permanent  # noqa: PLC0415
+
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8") if path.suffix == ".toml" else taxonomies.builtin(name)
+        parse_taxonomy(text)
+    except (OSError, UnicodeDecodeError, Permanent) as error:
+        raise Stop(f"taxonomy {name}: {error}", USAGE) from error
+    return engine.documents.write(text.encode(), "application/toml", path.name)
