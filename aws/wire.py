@@ -9,29 +9,179 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import FabricError, Forbidden, Permanent, Transient
+from shared.events.catalog import explain
+from shared.events.ids import Tenant
 
 Json = dict[str, Any]
-Handler = Callable[[Json, object], Json]
 
 SOURCE = "/aws"
 MAX_BODY = 256 * 1024
 
-# What a code means in HTTP. Codes that are not here are the request's own fault: 400.
-STATUS: Mapping[str, HTTPStatus] = {
-    "unauthenticated": HTTPStatus.UNAUTHORIZED,
-    "not-found": HTTPStatus.NOT_FOUND,
-    "already-over": HTTPStatus.CONFLICT,
-    "task-over": HTTPStatus.CONFLICT,
-    "oversize": HTTPStatus.CONTENT_TOO_LARGE
-    if hasattr(HTTPStatus, "CONTENT_TOO_LARGE")
-    else HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "transient": HTTPStatus.SERVICE_UNAVAILABLE,
-    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+# What a verdict's code means in HTTP; a code that is not here is a fault of the request: 400.
+STATUS: Mapping[str, int] = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "already-over": 409,
+    "task-over": 409,
+    "oversize": 413,
+    "key-reused": 422,
+    "internal": 500,
+    "try-later": 503,
 }
+
+
+class Identity(BaseModel):
+    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: Tenant
+    person: str = Field(alias="sub", min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request: `route` is API Gateway's key of it, such as `POST /tasks`."""
+
+    route: str
+    tenant: str
+    person: str
+    headers: Mapping[str, str]
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+def request(event: Json) -> Request:
+    """Return the request in an HTTP API event of payload version 2.0.
+
+    Raises Permanent for a caller without identity, and for a body that is too large or not what it claims to be.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+    """
+    caller = _identity(event)
+    return Request(
+        route=event["routeKey"],
+        tenant=caller.tenant,
+        person=caller.person,
+        headers=event.get("headers") or {},
+        path=event.get("pathParameters") or {},
+        query=event.get("queryStringParameters") or {},
+        body=_body(event),
+    )
+
+
+def is_http(event: Json) -> bool:
+    """Tell an HTTP API's envelope from a plain invocation."""
+    return "http" in event.get("requestContext", {})
+
+
+def _identity(event: Json) -> Identity:
+    """Read the claims of the verified token; nothing in the body can say who pays."""
+    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    try:
+        return Identity.model_validate(claims)
+    except ValidationError as error:
+        raise explain(error, code="unauthenticated") from error
+
+
+def _body(event: Json) -> bytes:
+    text: str = event.get("body") or ""
+    encoded = bool(event.get("isBase64Encoded"))
+    if len(text) > (MAX_BODY * 4 // 3 + 4 if encoded else MAX_BODY):
+        raise _oversize(len(text))
+    body = decode_base64(text, "body") if encoded else text.encode("utf-8", errors="surrogatepass")
+    if len(body) > MAX_BODY:
+        raise _oversize(len(body))
+    return body
+
+
+def _oversize(size: int) -> Permanent:
+    what = f"{size} bytes are more than the {MAX_BODY} a request may have; send references to documents, not documents"
+    return Permanent(what, code="oversize", where="body")
+
+
+def decode_base64(text: str, where: str) -> bytes:
+    """Return the bytes; Permanent when the text is not base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Permanent("not base64", code="broken-base64", where=where) from error
+
+
+def kinesis_body(record: Json) -> bytes:
+    """Return the event in a record of a Kinesis batch.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+    """
+    return decode_base64(record["kinesis"]["data"], "kinesis.data")
+
+
+def sqs_body(record: Json) -> bytes:
+    """Return the event in a record of an SQS batch.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    return str(record["body"]).encode()
+
+
+def answer(status: int, body: Json, headers: Mapping[str, str] | None = None) -> Json:
+    """Return an HTTP answer in payload version 2.0."""
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/json", **(headers or {})},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def problem(error: FabricError) -> Json:
+    """Return a verdict as problem details (RFC 9457), with Retry-After where trying again helps."""
+    code = code_of(error)
+    status = status_of(error)
+    details: Json = {
+        "type": f"urn:agentfabric:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": str(error),
+        "code": code,
+        "where": getattr(error, "where", ""),
+    }
+    headers = {"content-type": "application/problem+json"}
+    if isinstance(error, Transient):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    return answer(status, details, headers)
+
+
+def code_of(error: FabricError) -> str:
+    """Return the short, stable name of what is wrong."""
+    return error.code if isinstance(error, Permanent) else "try-later"
+
+
+def status_of(error: FabricError) -> int:
+    """Return what a verdict means in HTTP: its code decides, and whoever may not is forbidden whatever the code."""
+    fallback = STATUS["forbidden"] if isinstance(error, Forbidden) else HTTPStatus.BAD_REQUEST.value
+    return STATUS.get(code_of(error), fallback)
+
+
+def named(error: FabricError) -> FabricError:
+    """Return the verdict under exactly one of two class names, because Step Functions matches errors by these.
+
+    The code leads the message: it is all that a failed Lambda can hand on.
+    """
+    if isinstance(error, Transient):
+        return Transient(str(error), retry_after=error.retry_after)
+    return Permanent(f"[{code_of(error)}] {error}", code=code_of(error))
+
+
+def failures(sequence_numbers: list[str]) -> Json:
+    """Return the answer of a batch: from the lowest failed record on, Kinesis delivers again."""
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in sequence_numbers]}

@@ -59,9 +59,7 @@ def documents_in(paths: list[Path]) -> Iterator[Item]:
     for top in paths:
         if top.is_dir():
             for path in _files(top):
-                yield Item(
-                    path, path.relative_to(top).as_posix(), entity=_entity(path.relative_to(top).as_posix())
-                )
+                yield Item(path, path.relative_to(top).as_posix(), entity=_entity(path.relative_to(top).as_posix()))
         else:
             yield Item(top, top.name, entity=_entity(top.name))
 

@@ -104,9 +104,7 @@ def _sums(items: Sequence[Item]) -> str:
     classes = ", ".join(f"{count} {label}" for label, count in labels.most_common(8))
     states = ", ".join(f"{count} {state}" for state, count in tally.most_common())
     cost = usd(sum(item.cost for item in items))
-    return (
-        f"\n{len(items)} documents: {states}; {cost} spent\nclasses: {classes or 'none'}{_next_step(items)}"
-    )
+    return f"\n{len(items)} documents: {states}; {cost} spent\nclasses: {classes or 'none'}{_next_step(items)}"
 
 
 def _next_step(items: Sequence[Item]) -> str:
@@ -130,13 +128,9 @@ def print_accuracy(items: Sequence[Item], seconds: float) -> None:
     right = len(declared) - len(wrong)
     if declared:
         share = 100 * right / len(declared)
-        _console().print(
-            f"\naccuracy against the packages' metadata: {right} of {len(declared)} = {share:.1f} %"
-        )
+        _console().print(f"\naccuracy against the packages' metadata: {right} of {len(declared)} = {share:.1f} %")
     for item in wrong:
-        _console().print(
-            Text(f"  {item.entity}/{item.name}: {item.label}, declared {' or '.join(item.declared)}")
-        )
+        _console().print(Text(f"  {item.entity}/{item.name}: {item.label}, declared {' or '.join(item.declared)}"))
     _console().print(
         f"in {seconds:.1f} s. Why did one end as it did? agentfabric explain {items[0].task if items else ''}"
     )

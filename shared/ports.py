@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.core.approval import Approval
     from shared.core.completion import Completion, Prompt
     from shared.core.journal import Entry
-    from shared.core.recording import AuditRow, BillingRow, Parked, Verdict
+    from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
     from shared.core.routes import Route
     from shared.core.task import Task
     from shared.events.catalog import AnyEvent
@@ -65,9 +65,7 @@ class Tasks(Protocol):
 class Outbox(Protocol):
     """Events committed and not yet known to be published."""
 
-    def unsent(
-        self, *, limit: int, tenant: str | None = None, entity: str | None = None
-    ) -> Sequence[AnyEvent]:
+    def unsent(self, *, limit: int, tenant: str | None = None, entity: str | None = None) -> Sequence[AnyEvent]:
         """Return the oldest unsent events, an entity's in its order."""
         ...
 
@@ -128,7 +126,7 @@ class Pipelines(Protocol):
     """The short pipelines on AWS."""
 
     def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run to the end and return the output; the pipeline's failure is raised as Permanent, a passing one as Transient."""
+        """Run to the end and return the output; its failure is raised as Permanent, a passing one as Transient."""
         ...
 
 
@@ -139,8 +137,16 @@ class Records(Protocol):
         """Record the event by `core.recording.decide`, all rows in one transaction."""
         ...
 
-    def park(self, poison: Parked) -> None:
-        """Keep a message that cannot be read, holding back its entity alone."""
+    def park(self, poison: Parked) -> Verdict:
+        """Keep a message that cannot be read, by `core.recording.keep`, holding back its entity alone."""
+        ...
+
+    def skip(self, tenant: str, entity: str, sequence: int, *, by: str, reason: str, at: datetime) -> Verdict:
+        """Settle the number that holds the entity back, by `core.recording.skip`."""
+        ...
+
+    def head(self, tenant: str, entity: str) -> EntityRecord:
+        """Return how far the entity's record goes; one without any event ends at 0."""
         ...
 
     def history(

@@ -149,9 +149,7 @@ def envelope_schema() -> Json:
 
 def rendered() -> dict[str, str]:
     """Return every rendered file by its path from the project's root."""
-    files = {
-        f"statemachines/{name.replace('-', '_')}.asl.json": asl(flow) for name, flow in WORKFLOWS.items()
-    }
+    files = {f"statemachines/{name.replace('-', '_')}.asl.json": asl(flow) for name, flow in WORKFLOWS.items()}
     files |= {f"shared/events/schemas/{kind}.json": schema for kind, schema in event_schemas().items()}
     files["shared/events/schemas/envelope.json"] = envelope_schema()
     return {path: json.dumps(content, indent=2) + "\n" for path, content in files.items()}

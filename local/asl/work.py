@@ -144,11 +144,10 @@ class Map(Recovering):
         items = data if self.items is None else self.items(data, scope.context)
         if not isinstance(items, list):
             raise StateError(RUNTIME, "The path to the items of a Map state must point to an array.")
-        inner = [
-            (scope.child(size, Map={"Item": {"Index": at, "Value": item}}), item)
+        results = [
+            self._iterate(scope.child(size, Map={"Item": {"Index": at, "Value": item}}), data, item)
             for at, item in enumerate(items)
         ]
-        results = [self._iterate(each, data, item) for each, item in inner]
         return self.flow.settle(scope, raw, results, measure(results, step.state))
 
     def _iterate(self, inner: Scope, data: Json, item: Json) -> Json:

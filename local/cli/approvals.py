@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Person, Stop, accepted, opened, print_json
+from local.cli.shared import (
+    DONE,
+    FAILED,
+    FIRST_ERROR,
+    HOME,
+    USAGE,
+    Home,
+    Json,
+    Person,
+    Stop,
+    accepted,
+    opened,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from local.engine import Engine
 
 _PAGE = 500
-_CONFLICT = 409
 Ids = Annotated[list[str] | None, typer.Argument(help="Approvals, by id or by its first characters.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that wait.")]
 Label = Annotated[str, typer.Option(help="All that wait and were classified as this.")]
@@ -27,7 +40,7 @@ def approvals(person: Person, role: Role = None, home: Home = HOME, *, as_json: 
     from local.report import print_approvals  # noqa: PLC0415
 
     with opened(home) as engine:
-        pending = _pending(engine, person, role)
+        pending = _pending(engine, Speaker(person, role))
     if as_json:
         for approval in pending:
             print_json(approval)
@@ -38,85 +51,100 @@ def approvals(person: Person, role: Role = None, home: Home = HOME, *, as_json: 
 def approve(
     person: Person,
     ids: Ids = None,
-    everything: Everything = False,
     label: Label = "",
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
+    *,
+    everything: Everything = False,
 ) -> None:
     """Approve what waits, and let the review go on."""
-    _decide("approved", person, ids or [], everything, label, role, comment, home)
+    _decide("approved", Speaker(person, role), Choice(ids or [], label, everything), comment, home)
 
 
 def reject(
     person: Person,
     ids: Ids = None,
-    everything: Everything = False,
     label: Label = "",
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
+    *,
+    everything: Everything = False,
 ) -> None:
     """Reject what waits, and let the review go on."""
-    _decide("rejected", person, ids or [], everything, label, role, comment, home)
+    _decide("rejected", Speaker(person, role), Choice(ids or [], label, everything), comment, home)
 
 
-def _decide(
-    verdict: str,
-    person: str,
-    ids: list[str],
-    everything: bool,
-    label: str,
-    role: list[str] | None,
-    comment: str,
-    home: Path,
-) -> None:
-    if not (ids or everything or label):
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who decides."""
+
+    name: str
+    given: list[str] | None
+
+    @property
+    def roles(self) -> list[str]:
+        """Their roles; on a laptop everybody is a reviewer unless they say otherwise."""
+        return self.given or ["reviewer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which approvals are meant."""
+
+    ids: list[str]
+    label: str
+    everything: bool
+
+    def among(self, pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return those meant; stops with a sentence when there are none."""
+        if self.everything:
+            return pending
+        chosen = [approval for approval in pending if self.label and approval.get("label") == self.label]
+        chosen += [_only(pending, wanted) for wanted in self.ids]
+        if not chosen:
+            raise Stop(f"nothing waits that was classified as {self.label!r}; see `agentfabric approvals`", USAGE)
+        return chosen
+
+
+def _only(pending: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    matches = [approval for approval in pending if approval["id"].startswith(wanted)]
+    if len(matches) != 1:
+        problem = "several approvals start with" if matches else "nothing waits under"
+        raise Stop(f"{problem} {wanted!r}; see `agentfabric approvals`", USAGE)
+    return matches[0]
+
+
+def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, home: Path) -> None:
+    if not (choice.ids or choice.everything or choice.label):
         raise Stop("say which: ids, --label, or --all", USAGE)
-    problems = 0
     with opened(home) as engine:
-        chosen = _chosen(_pending(engine, person, role), ids, everything=everything, label=label)
-        for approval in chosen:
-            body = json.dumps({"verdict": verdict, "digest": approval["digest"], "comment": comment})
-            path = f"/api/approvals/{approval['id']}/decision"
-            status, answer = engine.azure.call(
-                "POST", path, person=person, roles=role or ["reviewer"], body=body
-            )
-            problem = answer.get("detail") if status >= FAILED * 400 else None
-            problems += problem is not None
-            typer.echo(f"{approval['id'][:8]}  {approval['name']}: {problem or answer['status']}")
+        decided = [
+            _decide_one(engine, verdict, speaker, approval, comment)
+            for approval in choice.among(_pending(engine, speaker))
+        ]
         if not engine.work():
             typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
-    raise typer.Exit(FAILED if problems else 0)
+    raise typer.Exit(DONE if all(decided) else FAILED)
 
 
-def _pending(engine: Engine, person: str, role: list[str] | None) -> list[dict[str, Any]]:
+def _decide_one(engine: Engine, verdict: str, speaker: Speaker, approval: dict[str, Any], comment: str) -> bool:
+    body = json.dumps({"verdict": verdict, "digest": approval["digest"], "comment": comment})
+    path = f"/api/approvals/{approval['id']}/decision"
+    status, answer = engine.azure.call("POST", path, person=speaker.name, roles=speaker.roles, body=body)
+    refused = status >= FIRST_ERROR
+    typer.echo(f"{approval['id'][:8]}  {approval['name']}: {answer.get('detail') if refused else answer['status']}")
+    return not refused
+
+
+def _pending(engine: Engine, speaker: Speaker) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    after = ""
+    query = {"limit": str(_PAGE)}
     while True:
-        query = {"limit": str(_PAGE), "after": after} if after else {"limit": str(_PAGE)}
-        status, answer = engine.azure.call(
-            "GET", "/api/approvals", person=person, roles=role or ["reviewer"], query=query
-        )
-        page = accepted(status, answer)["approvals"]
+        answer = engine.azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
+        page = accepted(*answer)["approvals"]
         found += page
         if len(page) < _PAGE:
             return found
-        after = page[-1]["id"]
-
-
-def _chosen(
-    pending: list[dict[str, Any]], ids: list[str], *, everything: bool, label: str
-) -> list[dict[str, Any]]:
-    if everything:
-        return pending
-    chosen = [approval for approval in pending if label and approval.get("label") == label]
-    for wanted in ids:
-        matches = [approval for approval in pending if approval["id"].startswith(wanted)]
-        if len(matches) != 1:
-            problem = "several approvals start with" if matches else "nothing waits under"
-            raise Stop(f"{problem} {wanted!r}; see `agentfabric approvals`", USAGE)
-        chosen += matches
-    if not chosen:
-        raise Stop(f"nothing waits that was classified as {label!r}; see `agentfabric approvals`", USAGE)
-    return chosen
+        query["after"] = page[-1]["id"]

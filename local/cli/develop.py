@@ -18,11 +18,7 @@ def render(
     """Write the state machines and the JSON Schemas from the workflow table and the models."""
     from shared.render import rendered  # noqa: PLC0415
 
-    stale = [
-        path
-        for path, text in rendered().items()
-        if not Path(path).is_file() or Path(path).read_text() != text
-    ]
+    stale = [path for path, text in rendered().items() if not Path(path).is_file() or Path(path).read_text() != text]
     if check and stale:
         raise Stop(f"stale: {', '.join(stale)}; run `agentfabric render`", FAILED)
     for path in stale:
@@ -34,9 +30,7 @@ def render(
 
 
 def schema(
-    name: Annotated[
-        str, typer.Argument(help="An event type, `envelope`, or `tools`; without one, the list.")
-    ] = "",
+    name: Annotated[str, typer.Argument(help="An event type, `envelope`, or `tools`; without one, the list.")] = "",
 ) -> None:
     """Print the JSON Schema of an event type, of the envelope, or of the tools for function calling."""
     from shared.tools.registry import schemas  # noqa: PLC0415

@@ -79,9 +79,7 @@ def resume(home: Home = HOME) -> None:
         _work(engine, None)
         page = engine.ports.tasks.page(TENANT, limit=100_000)
         waiting = sum(task.waiting for task in page)
-        typer.echo(
-            f"{len(page)} tasks: {sum(task.over for task in page)} over, {waiting} documents wait for a human"
-        )
+        typer.echo(f"{len(page)} tasks: {sum(task.over for task in page)} over, {waiting} documents wait for a human")
     raise typer.Exit(WAITING if waiting else DONE)
 
 

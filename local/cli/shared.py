@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shared.events.document import DocumentRef
 
 DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3
-_ERRORS = 400
+FIRST_ERROR = 400
 
 
 class Stop(Exception):  # noqa: N818  the end of a verb, not a defect
@@ -54,7 +54,7 @@ def opened(home: Path) -> Iterator[Engine]:
 
 def accepted(status: int, answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the answer of an endpoint, or stop with its problem's words."""
-    if status >= _ERRORS:
+    if status >= FIRST_ERROR:
         raise Stop(str(answer.get("detail") or answer.get("title") or f"answered {status}"))
     return answer
 

@@ -88,8 +88,7 @@ def _gateway_event(
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": urlencode(query),
-        "headers": {"content-type": "application/json"}
-        | {name.lower(): value for name, value in headers.items()},
+        "headers": {"content-type": "application/json"} | {name.lower(): value for name, value in headers.items()},
         "queryStringParameters": dict(query),
         "requestContext": {
             "accountId": _ACCOUNT,
@@ -153,9 +152,7 @@ class Express:
 
     def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run to the end and return the output; its failure is Permanent, a time-out Transient."""
-        execution = self._machines[workflow].run(
-            dict(given), name=name, invoke=_invoke_state, clock=self._clock
-        )
+        execution = self._machines[workflow].run(dict(given), name=name, invoke=_invoke_state, clock=self._clock)
         if execution.status == "SUCCEEDED":
             output: Mapping[str, Any] = execution.output
             return output

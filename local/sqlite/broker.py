@@ -36,9 +36,7 @@ class Broker:
         """Enqueue all messages at once."""
         rows = [(route.value, event.entity, encode(event), _attributes(event)) for route, event in messages]
         with self._database.transaction() as connection:
-            connection.executemany(
-                "INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows
-            )
+            connection.executemany("INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows)
 
     def take(self, route: Route, now: float, limit: int) -> list[Message]:
         """Return messages that are due, none of which overtakes an earlier one of its key."""
@@ -48,16 +46,13 @@ class Broker:
             (route.value, now, limit),
         )
         return [
-            Message(id_, key, body, json.loads(attributes), attempts)
-            for id_, key, body, attributes, attempts in rows
+            Message(id_, key, body, json.loads(attributes), attempts) for id_, key, body, attributes, attempts in rows
         ]
 
     def done(self, messages: Sequence[Message]) -> None:
         """Forget handled messages."""
         with self._database.transaction() as connection:
-            connection.executemany(
-                "DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages]
-            )
+            connection.executemany("DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages])
 
     def again(self, message: Message, due: float, *, counts: bool = True) -> None:
         """Deliver the message again at `due`; throttling does not count as an attempt."""
@@ -71,7 +66,8 @@ class Broker:
         """Move the message to the dead letters, with the reason."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO dead_letters SELECT id, route, key, body, attributes, attempts, ? FROM messages WHERE id = ?",
+                "INSERT INTO dead_letters SELECT id, route, key, body, attributes, attempts, ? FROM messages"
+                " WHERE id = ?",
                 (reason, message.id),
             )
             connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))

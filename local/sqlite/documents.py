@@ -27,9 +27,7 @@ class LocalDocuments:
     def read(self, ref: DocumentRef) -> bytes:
         """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
         if ref.size > MAX_BYTES:
-            raise Permanent(
-                f"{ref.size} bytes are more than the {MAX_BYTES} a document may have", code="oversize"
-            )
+            raise Permanent(f"{ref.size} bytes are more than the {MAX_BYTES} a document may have", code="oversize")
         scheme = urlsplit(ref.uri).scheme
         if scheme == "blob":
             content = self._blob(ref.uri.removeprefix("blob:"))
@@ -42,9 +40,7 @@ class LocalDocuments:
                 where="uri",
             )
         if hashlib.sha256(content).hexdigest() != ref.sha256:
-            raise Permanent(
-                "the document changed since it was submitted; submit it again", code="document-changed"
-            )
+            raise Permanent("the document changed since it was submitted; submit it again", code="document-changed")
         return content
 
     def write(self, content: bytes, media_type: str, name: str = "") -> DocumentRef:
@@ -52,14 +48,10 @@ class LocalDocuments:
         sha256 = hashlib.sha256(content).hexdigest()
         with self._database.transaction() as connection:
             connection.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (sha256, content))
-        return DocumentRef(
-            uri=f"blob:{sha256}", sha256=sha256, size=len(content), media_type=media_type, name=name
-        )
+        return DocumentRef(uri=f"blob:{sha256}", sha256=sha256, size=len(content), media_type=media_type, name=name)
 
     def _blob(self, sha256: str) -> bytes:
-        row = self._database.connection.execute(
-            "SELECT content FROM blobs WHERE sha256 = ?", (sha256,)
-        ).fetchone()
+        row = self._database.connection.execute("SELECT content FROM blobs WHERE sha256 = ?", (sha256,)).fetchone()
         if row is None:
             raise Permanent("no such blob", code="document-missing", where="uri")
         return bytes(row[0])
@@ -71,9 +63,7 @@ class LocalDocuments:
                 raise Permanent(f"larger than the {MAX_BYTES} bytes a document may have", code="oversize")
             return path.read_bytes()
         except OSError as error:
-            raise Permanent(
-                f"cannot read it: {error.strerror}", code="document-missing", where="uri"
-            ) from error
+            raise Permanent(f"cannot read it: {error.strerror}", code="document-missing", where="uri") from error
 
     def _allowed(self, uri: str) -> Path:
         parts = urlsplit(uri)

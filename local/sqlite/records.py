@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from datetime import datetime
+from typing import Literal
 
 from local.sqlite.database import Database
-from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Recording, Verdict, decide
-from shared.events.catalog import AnyEvent, parse
+from shared.core.recording import (
+    WINDOW,
+    AuditRow,
+    BillingRow,
+    EntityRecord,
+    Parked,
+    Recording,
+    Verdict,
+    decide,
+    keep,
+    skip,
+)
+from shared.events.catalog import AnyEvent
+
+_Decision = Callable[[EntityRecord, dict[int, Parked]], Recording]
 
 
 class SqliteRecords:
@@ -20,97 +34,117 @@ class SqliteRecords:
 
     def apply(self, event: AnyEvent, at: datetime) -> Verdict:
         """Record the event, all its rows in one transaction."""
-        with self._database.transaction() as connection:
-            record = _record(connection, event.tenant, event.entity)
-            recording = decide(record, _waiting(connection, record), event, at)
-            _write(connection, recording)
-        return recording.verdict
+        return self._record(
+            event.tenant, event.entity, event.sequence, lambda record, waiting: decide(record, waiting, event, at)
+        )
 
-    def park(self, poison: Parked) -> None:
-        """Keep a message that cannot be read; the first one of a number stays."""
-        with self._database.transaction() as connection:
-            _park(connection, poison)
+    def park(self, poison: Parked) -> Verdict:
+        """Keep a message that cannot be read."""
+        return self._record(
+            poison.tenant, poison.entity, poison.sequence, lambda record, waiting: keep(record, waiting, poison)
+        )
+
+    def skip(self, tenant: str, entity: str, sequence: int, *, by: str, reason: str, at: datetime) -> Verdict:
+        """Settle the number that holds the entity back."""
+        return self._record(
+            tenant, entity, sequence, lambda record, waiting: skip(record, waiting, sequence, by, reason, at)
+        )
+
+    def head(self, tenant: str, entity: str) -> EntityRecord:
+        """Return how far the entity's record goes."""
+        return _head(self._database.connection, tenant, entity)
 
     def history(
-        self,
-        tenant: str,
-        *,
-        task: str | None = None,
-        entity: str | None = None,
-        after: int = 0,
-        limit: int = 1000,
+        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
     ) -> Sequence[AuditRow]:
         """Return applied events in their entity's order."""
+        where, values = _where(tenant=tenant, task=task, entity=entity)
         rows = self._database.connection.execute(
-            "SELECT * FROM record_audit WHERE tenant = ?1 AND (?2 IS NULL OR task = ?2) AND (?3 IS NULL OR entity = ?3)"
-            " AND sequence > ?4 ORDER BY entity, sequence LIMIT ?5",
-            (tenant, task, entity, after, limit),
+            f"SELECT * FROM record_audit {where} AND sequence > ? ORDER BY entity, sequence LIMIT ?",  # noqa: S608  fixed words
+            (*values, after, limit),
         )
-        return [
-            AuditRow(*head, datetime.fromisoformat(time), body, chained)
-            for *head, time, body, chained in rows
-        ]
+        return [AuditRow(*head, datetime.fromisoformat(time), body, chained) for *head, time, body, chained in rows]
 
     def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
         """Return what was used."""
+        where, values = _where(tenant=tenant, task=task)
         rows = self._database.connection.execute(
-            "SELECT * FROM record_billing WHERE tenant = ?1 AND (?2 IS NULL OR task = ?2) ORDER BY entity, sequence",
-            (tenant, task),
+            f"SELECT * FROM record_billing {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
+            values,
         )
         return [BillingRow(*row) for row in rows]
 
     def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
         """Return what waits."""
+        where, values = _where(tenant=tenant, entity=entity)
         rows = self._database.connection.execute(
-            "SELECT * FROM record_parked WHERE tenant = ?1 AND (?2 IS NULL OR entity = ?2) ORDER BY entity, sequence",
-            (tenant, entity),
+            f"SELECT * FROM record_parked {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
+            values,
         )
-        return [Parked(*head, datetime.fromisoformat(at)) for *head, at in rows]
+        return [_parked_from(row) for row in rows]
+
+    def _record(self, tenant: str, entity: str, sequence: int, decision: _Decision) -> Verdict:
+        """Write what the decision says; once more for as long as parked items are due, then the first verdict stands."""
+        first: Verdict | None = None
+        more = True
+        while more:
+            with self._database.transaction() as connection:
+                record = _head(connection, tenant, entity)
+                recording = decision(record, _waiting(connection, record, sequence))
+                _write(connection, recording)
+            first = first or recording.verdict
+            more = recording.more
+        assert first is not None
+        return first
 
 
-def _record(connection: sqlite3.Connection, tenant: str, entity: str) -> EntityRecord:
+def _where(**named: str | None) -> tuple[str, tuple[str, ...]]:
+    given = {name: value for name, value in named.items() if value is not None}
+    return "WHERE " + " AND ".join(f"{name} = ?" for name in given), tuple(given.values())
+
+
+def _head(connection: sqlite3.Connection, tenant: str, entity: str) -> EntityRecord:
     row = connection.execute(
         "SELECT * FROM record_entities WHERE tenant = ? AND entity = ?", (tenant, entity)
     ).fetchone()
     return EntityRecord(*row) if row else EntityRecord(tenant, entity)
 
 
-def _waiting(connection: sqlite3.Connection, record: EntityRecord) -> dict[int, AnyEvent]:
+def _waiting(connection: sqlite3.Connection, record: EntityRecord, sequence: int) -> dict[int, Parked]:
+    """The first parked items after the last applied number, and the one at `sequence`."""
     rows = connection.execute(
-        "SELECT sequence, body FROM record_parked WHERE tenant = ? AND entity = ? AND cause = 'gap'",
-        (record.tenant, record.entity),
+        "SELECT * FROM (SELECT * FROM record_parked WHERE tenant = ?1 AND entity = ?2 AND sequence > ?3"
+        " ORDER BY sequence LIMIT ?4)"
+        " UNION SELECT * FROM record_parked WHERE tenant = ?1 AND entity = ?2 AND sequence = ?5 AND sequence > ?3",
+        (record.tenant, record.entity, record.last, WINDOW, sequence),
     )
-    return {sequence: parse(body) for sequence, body in rows}
+    return {item.sequence: item for item in map(_parked_from, rows)}
+
+
+def _parked_from(row: tuple[str, str, int, Literal["gap", "poison"], str, str, str]) -> Parked:
+    *head, at = row
+    return Parked(*head, datetime.fromisoformat(at))
 
 
 def _write(connection: sqlite3.Connection, recording: Recording) -> None:
     if recording.park is not None:
-        _park(connection, recording.park)
-    if recording.record is None:
+        values = (*astuple(recording.park)[:6], recording.park.at.isoformat())
+        connection.execute("INSERT OR REPLACE INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    if not recording.audit:
         return
-    connection.execute(
-        "INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", astuple(recording.record)
+    record = recording.record
+    connection.execute("INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", astuple(record))
+    connection.executemany(
+        "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_audit_values, recording.audit)
     )
     connection.executemany(
-        "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [_audit_values(row) for _, row in recording.applied],
-    )
-    connection.executemany(
-        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [astuple(row) for row in recording.billing],
+        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(astuple, recording.billing)
     )
     connection.execute(
         "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",
-        astuple(recording.record)[:3],
+        (record.tenant, record.entity, record.last),
     )
 
 
 def _audit_values(row: AuditRow) -> tuple[str | int, ...]:
     return (*astuple(row)[:6], row.time.isoformat(), row.body, row.hash)
-
-
-def _park(connection: sqlite3.Connection, parked: Parked) -> None:
-    values = (*astuple(parked)[:6], parked.at.isoformat())
-    connection.execute(
-        "INSERT INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values
-    )

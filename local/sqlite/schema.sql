@@ -42,9 +42,10 @@ CREATE TABLE IF NOT EXISTS record_audit (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_audit_by_task ON record_audit (tenant, task, sequence);
 CREATE TABLE IF NOT EXISTS record_billing (
-  event_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, task TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL,
+  event_id TEXT NOT NULL, tenant TEXT NOT NULL, task TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL,
   step TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-  cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL
+  cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL,
+  PRIMARY KEY (tenant, entity, sequence)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task);
 CREATE TABLE IF NOT EXISTS record_parked (

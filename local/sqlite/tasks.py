@@ -30,9 +30,7 @@ class SqliteTasks:
 
     def last_sequence(self, tenant: str, entity: str) -> int:
         """Return the number of the entity's latest event."""
-        row = self._read(
-            "SELECT last FROM sequences WHERE tenant = ? AND entity = ?", (tenant, entity)
-        ).fetchone()
+        row = self._read("SELECT last FROM sequences WHERE tenant = ? AND entity = ?", (tenant, entity)).fetchone()
         return row[0] if row else 0
 
     def commit(self, change: Change) -> None:
@@ -123,12 +121,11 @@ class SqliteOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def unsent(
-        self, *, limit: int, tenant: str | None = None, entity: str | None = None
-    ) -> Sequence[AnyEvent]:
+    def unsent(self, *, limit: int, tenant: str | None = None, entity: str | None = None) -> Sequence[AnyEvent]:
         """Return the oldest unsent events."""
         rows = self._database.connection.execute(
-            "SELECT body FROM outbox WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR entity = ?2) ORDER BY position LIMIT ?3",
+            "SELECT body FROM outbox WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR entity = ?2)"
+            " ORDER BY position LIMIT ?3",
             (tenant, entity, limit),
         )
         return [parse(body) for (body,) in rows]

@@ -91,9 +91,7 @@ def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, sou
 def tick_approval(ports: Ports, tenant: str, approval: str, *, source: str) -> Approval:
     """Escalate or expire an approval that is overdue, and return it; safe to call at any time, any number of times."""
     level = ports.approvals.find(tenant, approval).level
-    return _rule(
-        ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now())
-    )
+    return _rule(ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now()))
 
 
 def _rule(

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 _RACES = 8
 
 
-def change(
-    ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, claim: str | None = None
-) -> Task:
+def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, claim: str | None = None) -> Task:
     """Load the task, decide on it, commit and publish; decide again when somebody else was first.
 
     `claim` is the message's name in the inbox; with one, a repeated message changes nothing.

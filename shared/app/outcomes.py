@@ -63,10 +63,7 @@ def fail_document(
 
 
 def _entries(ports: Ports, task: Task, document: int) -> list[Entry]:
-    found = (
-        ports.journal.find(task.tenant, task.id, document, step.name)
-        for step in workflow(task.workflow).steps
-    )
+    found = (ports.journal.find(task.tenant, task.id, document, step.name) for step in workflow(task.workflow).steps)
     return [entry for entry in found if entry is not None]
 
 
@@ -83,7 +80,7 @@ def _reviewed(ports: Ports, task: Task, document: int) -> DocumentReviewed:
         score=steps["classify"]["score"],
         summary=steps["summarise"]["summary"],
         evidence=tuple(Evidence.model_validate(seen) for seen in steps["classify"]["evidence"]),
-        verdict=approval.status if approval else "automatic",  # type: ignore[arg-type]  pending was refused
+        verdict=approval.verdict if approval else "automatic",
         reason=found.reason,
         decided_by=approval.deciders if approval else (),
         cost_micro_usd=found.cost,
@@ -91,13 +88,8 @@ def _reviewed(ports: Ports, task: Task, document: int) -> DocumentReviewed:
 
 
 def _approval(ports: Ports, task: Task, document: int) -> Approval:
-    """Return the decided approval of a document; Permanent while it is owed."""
+    """Return the approval of a document; Permanent when nobody asked for it."""
     try:
-        approval = ports.approvals.find(task.tenant, approval_id(task.id, task.run, document))
+        return ports.approvals.find(task.tenant, approval_id(task.id, task.run, document))
     except NotFound as missing:
-        raise Permanent(
-            f"document {document} needs an approval nobody asked for", code="approval-owed"
-        ) from missing
-    if approval.status == "pending":
-        raise Permanent(f"document {document} waits for approval {approval.id}", code="approval-owed")
-    return approval
+        raise Permanent(f"document {document} needs an approval nobody asked for", code="approval-owed") from missing

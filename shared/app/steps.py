@@ -12,7 +12,7 @@ from shared.core import stepping
 from shared.core.completion import Completion, Prompt, Usage
 from shared.core.stepping import Call
 from shared.core.workflow import Step, workflow
-from shared.errors import Permanent, Transient
+from shared.errors import FabricError, Permanent, Transient
 from shared.events.catalog import Cause
 from shared.events.ids import Position, TaskId, Tenant, derive
 from shared.tools.registry import Toolbox, get
@@ -61,9 +61,7 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     task = ports.tasks.load(asked.tenant, asked.task)
     task.at(asked.document)
     step = workflow(task.workflow).step(asked.step)
-    call = Call(
-        asked.document, step.name, step.arguments(task, asked.document, asked.results), asked.fallback
-    )
+    call = Call(asked.document, step.name, step.arguments(task, asked.document, asked.results), asked.fallback)
     entry = ports.journal.find(task.tenant, task.id, call.document, call.step)
     if entry is not None and entry.output is not None and entry.input_sha256 == call.input_sha256:
         relay(ports, tenant=task.tenant, entity=task.entity)
@@ -86,24 +84,20 @@ def _attempt(ports: Ports, task: Task, step: Step, call: Call, entry: Entry, sou
     try:
         output = get(entry.tool).run(call.arguments, Toolbox(ports.documents, models)).model_dump(mode="json")
     except Permanent as error:
-        _note_failure(ports, task, call, entry, error.code, str(error), source, final=True)
+        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, final=True)
         raise
     except Transient as error:
         final = entry.attempt >= step.retry.attempts
-        _note_failure(ports, task, call, entry, "transient", str(error), source, final=final)
+        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, final=final)
         raise
     cause = _cause(task, call, entry.attempt, "finish", source)
     change(ports, cause, lambda current: stepping.finish(current, entry, output, models.used), claim=cause.id)
     return output
 
 
-def _note_failure(
-    ports: Ports, task: Task, call: Call, entry: Entry, code: str, reason: str, source: str, *, final: bool
-) -> None:
-    cause = _cause(task, call, entry.attempt, "fail", source)
-    change(
-        ports, cause, lambda current: stepping.fail(current, entry, code, reason, final=final), claim=cause.id
-    )
+def _note_failure(ports: Ports, cause: Cause, entry: Entry, error: FabricError, *, final: bool) -> None:
+    code = error.code if isinstance(error, Permanent) else "transient"
+    change(ports, cause, lambda now: stepping.fail(now, entry, code, str(error), final=final), claim=cause.id)
 
 
 def _cause(task: Task, call: Call, attempt: int, phase: str, source: str) -> Cause:

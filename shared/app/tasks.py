@@ -43,9 +43,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     except Forbidden as refusal:
         create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
         raise
-    made = create(
-        ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}"
-    )
+    made = create(ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}")
     return _same(made, submission)
 
 
@@ -56,9 +54,7 @@ def _same(task: Task, submission: Submission) -> Task:
         submission.entity,
         submission.workflow,
     ):
-        raise Permanent(
-            f"this key already belongs to task {task.id}, which asks for something else", code="key-reused"
-        )
+        raise Permanent(f"this key already belongs to task {task.id}, which asks for something else", code="key-reused")
     if task.status is tasks.Status.REJECTED:
         raise Forbidden(task.reason, code="rejected")
     return task

@@ -49,9 +49,7 @@ def admit(submission: Submission, policy: TenantPolicy) -> int:
     """
     if submission.workflow not in policy.workflows:
         allowed = ", ".join(policy.workflows)
-        raise Forbidden(
-            f"workflow {submission.workflow!r} is not among yours: {allowed}", code="unknown-workflow"
-        )
+        raise Forbidden(f"workflow {submission.workflow!r} is not among yours: {allowed}", code="unknown-workflow")
     flow = workflow(submission.workflow)
     count = len(submission.documents)
     if count > flow.max_documents:

@@ -96,6 +96,13 @@ class Approval(BaseModel):
         return tuple(dict.fromkeys(role for level in levels for role in level.approvers))
 
     @property
+    def verdict(self) -> Verdict:
+        """What was decided; Permanent while it is owed."""
+        if self.status == "pending":
+            raise Permanent(f"document {self.document} waits for approval {self.id}", code="approval-owed")
+        return self.status
+
+    @property
     def deciders(self) -> tuple[str, ...]:
         """The people whose votes made the verdict."""
         return tuple(vote.by.name for vote in self.votes if vote.verdict == self.status)
@@ -165,9 +172,7 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
     if approval.status != "pending":
         return _answer_again(due, said)
     if said.digest != approval.digest:
-        raise Permanent(
-            "the content changed since it was shown; look again", code="stale-digest", where="digest"
-        )
+        raise Permanent("the content changed since it was shown; look again", code="stale-digest", where="digest")
     if any(cast.by.name == said.by.name for cast in approval.votes):
         return _answer_again(due, said)
     approval = approval.model_copy(update={"votes": (*approval.votes, said)})
@@ -176,9 +181,7 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
 
 def _check_voter(approval: Approval, said: Vote) -> None:
     if not set(said.by.roles) & set(approval.approvers):
-        raise Forbidden(
-            f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver"
-        )
+        raise Forbidden(f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver")
     if approval.policy.four_eyes and said.by.name == approval.requested_by:
         raise Forbidden(f"{said.by.name} asked for this and may not decide it", code="four-eyes")
 

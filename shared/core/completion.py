@@ -12,12 +12,14 @@ Purpose = Literal["classify", "summarise"]
 class ClassProfile:
     """One class a document may belong to, as a model needs to know it.
 
-    `keywords` are the user's features; `reference` is a full text that a member of the class resembles.
+    `keywords` are the user's features; `reference` is a full text that a member of the class resembles;
+    `markers` are phrases which decide.
     """
 
     name: str
     keywords: tuple[str, ...] = ()
     reference: str = ""
+    markers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,7 @@ def cost(usage: Usage) -> int:
     """Return the price of one call, rounded up; Permanent for a model without a price."""
     price = PRICES.get(usage.model)
     if price is None:
-        raise Permanent(
-            f"no price for model {usage.model!r}; known: {', '.join(PRICES)}", code="unknown-price"
-        )
+        raise Permanent(f"no price for model {usage.model!r}; known: {', '.join(PRICES)}", code="unknown-price")
     return _ceil(usage.tokens_in * price.tokens_in + usage.tokens_out * price.tokens_out)
 
 
@@ -46,9 +44,7 @@ def total(usages: Iterable[Usage]) -> int:
 
 def worst_case(tokens_in: int, tokens_out: int) -> int:
     """Return the most such a call can cost on any model we have a price for."""
-    return max(
-        _ceil(tokens_in * price.tokens_in + tokens_out * price.tokens_out) for price in PRICES.values()
-    )
+    return max(_ceil(tokens_in * price.tokens_in + tokens_out * price.tokens_out) for price in PRICES.values())
 
 
 def _ceil(micro_usd_millions: int) -> int:

@@ -25,14 +25,10 @@ def place(task: Task) -> Placement:
     """
     count = len(task.documents)
     if count > 1:
-        return Placement(
-            "azure", f"a batch of {count} documents needs fan-out and fan-in: durable review on Azure"
-        )
+        return Placement("azure", f"a batch of {count} documents needs fan-out and fan-in: durable review on Azure")
     if task.may_ask:
         return Placement(
             "azure",
             "its taxonomy may ask for an approval, which Express cannot wait for: durable review on Azure",
         )
-    return Placement(
-        "aws", "one document and no approval possible: short pipeline on AWS Step Functions Express"
-    )
+    return Placement("aws", "one document and no approval possible: short pipeline on AWS Step Functions Express")

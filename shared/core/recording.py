@@ -1,20 +1,33 @@
 """Recording: which rows an arriving event leads to, given what its entity's record says so far.
 
 An entity's events are applied in their numbers' order, each once. An early one is parked until the gap
-closes; one that cannot be read is parked as poison and holds back its entity alone.
+closes; one that cannot be read is parked as poison and holds back its entity alone, until a good event
+takes its number or a person skips it. Whatever arrives for an entity also applies what has become due.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from shared.events.catalog import AnyEvent, encode
+from pydantic import TypeAdapter, ValidationError
+
+from shared.errors import NotFound, Permanent
+from shared.events.catalog import AnyEvent, Cause, encode, follow, parse
+from shared.events.ids import TaskId, derive
+from shared.events.record import RecordSkipped
+from shared.events.strict import load_object
 
 Verdict = Literal["applied", "duplicate", "parked"]
+
+WINDOW = 100  # parked items one transaction looks at, so that a long queue cannot outgrow a store's limits
+SOURCE = "agentfabric/records"
+UNKNOWN_TASK = "unknown"
+_TASK_ID: TypeAdapter[str] = TypeAdapter(TaskId)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,7 @@ class EntityRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One applied event, chained: `hash` covers the previous row's hash and this event."""
+    """One applied event, chained: `hash` covers the previous row's hash and every field of this one."""
 
     tenant: str
     entity: str
@@ -44,7 +57,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class BillingRow:
-    """One usage, as the bill shows it; `event_id` makes it countable once."""
+    """One usage, as the bill shows it; entity and sequence make it countable once."""
 
     event_id: str
     tenant: str
@@ -74,83 +87,157 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """All rows of one transaction; `record` is None when nothing moved."""
+    """All rows of one transaction: the entity's record as it will be, and what is new.
+
+    The rows of parked items up to `record.last` are obsolete. `more` says that further parked items may
+    be due: the same decision is to be made again.
+    """
 
     verdict: Verdict
-    record: EntityRecord | None = None
-    applied: tuple[tuple[AnyEvent, AuditRow], ...] = ()
+    record: EntityRecord
+    audit: tuple[AuditRow, ...] = ()
+    billing: tuple[BillingRow, ...] = ()
     park: Parked | None = None
-
-    @property
-    def billing(self) -> tuple[BillingRow, ...]:
-        """The bill's rows among the applied events."""
-        return tuple(_billed(event) for event, _ in self.applied if event.type == "usage.metered")
+    more: bool = False
 
 
-def decide(
-    record: EntityRecord, waiting: Mapping[int, AnyEvent], event: AnyEvent, now: datetime
-) -> Recording:
-    """Apply, park or recognise `event`; `waiting` are the entity's parked gap events by number.
+def decide(record: EntityRecord, waiting: Mapping[int, Parked], event: AnyEvent, now: datetime) -> Recording:
+    """Apply, park or recognise `event`, and apply what that releases.
 
-    Applying one releases those that directly follow it.
+    `waiting` are the entity's parked items by number: the first `WINDOW` after the last applied number, and
+    the one with the event's own number if there is any.
     """
-    if event.sequence <= record.last:
-        return Recording("duplicate")
-    if event.sequence > record.last + 1:
-        reason = f"waits for {record.last + 1}"
-        return Recording("parked", park=_parked(event, "gap", reason, now))
-    rows: list[tuple[AnyEvent, AuditRow]] = []
-    following: AnyEvent | None = event
-    while following is not None:
-        row = _audited(record, following)
-        rows.append((following, row))
-        record = EntityRecord(record.tenant, record.entity, row.sequence, row.hash)
-        following = waiting.get(record.last + 1)
-    return Recording("applied", record, tuple(rows))
+    early = event.sequence > record.last + 1 and not _is_gap(waiting.get(event.sequence))
+    reason = f"waits for {record.last + 1}"
+    park = _parked(event, reason, now) if early else None
+    return _advance(record, waiting, event.sequence, event=event, park=park)
 
 
-def _parked(event: AnyEvent, cause: Literal["gap", "poison"], reason: str, now: datetime) -> Parked:
-    return Parked(event.tenant, event.entity, event.sequence, cause, reason, encode(event, "pubsub"), now)
+def keep(record: EntityRecord, waiting: Mapping[int, Parked], poison: Parked) -> Recording:
+    """Park `poison`, unless its number is settled or taken; see `decide` for `waiting`."""
+    settled = poison.sequence <= record.last or poison.sequence in waiting
+    return _advance(record, waiting, poison.sequence, park=None if settled else poison)
+
+
+def skip(
+    record: EntityRecord, waiting: Mapping[int, Parked], sequence: int, by: str, reason: str, now: datetime
+) -> Recording:
+    """Settle the number that holds the entity back with a tombstone, and apply what that releases.
+
+    Raises NotFound when nothing is held back and Permanent when an earlier number is to be decided first.
+    """
+    due = record.last + 1
+    if sequence >= due and not waiting:
+        raise NotFound(f"nothing waits on {record.entity!r}")
+    if sequence > due:
+        raise Permanent(f"{due} holds {record.entity!r} back; decide on that one", code="not-next", where="sequence")
+    tombstone = _tombstone(record, waiting.get(due), by, reason, now) if sequence == due else None
+    return _advance(record, waiting, sequence, event=tombstone)
+
+
+def _is_gap(item: Parked | None) -> bool:
+    return item is not None and item.cause == "gap"
+
+
+def _advance(
+    record: EntityRecord,
+    waiting: Mapping[int, Parked],
+    sequence: int,
+    *,
+    event: AnyEvent | None = None,
+    park: Parked | None = None,
+) -> Recording:
+    """Apply all that is due, `event` before a parked item of its number, and say what became of `sequence`."""
+    moved, audit, billing = record, list[AuditRow](), list[BillingRow]()
+    while (following := _due(moved, waiting, event)) is not None:
+        row = _audited(moved, following)
+        moved = EntityRecord(moved.tenant, moved.entity, row.sequence, row.hash)
+        audit.append(row)
+        billing += _billed(following)
+    more = len(waiting) >= WINDOW and moved.last > record.last and moved.last >= max(waiting)
+    return Recording(_verdict(sequence, record.last, moved.last), moved, tuple(audit), tuple(billing), park, more)
+
+
+def _due(record: EntityRecord, waiting: Mapping[int, Parked], event: AnyEvent | None) -> AnyEvent | None:
+    """Return the event with the next number; a parked one that an older release cannot read stays parked."""
+    if event is not None and event.sequence == record.last + 1:
+        return event
+    item = waiting.get(record.last + 1)
+    if item is None or not _is_gap(item):
+        return None
+    try:
+        return parse(item.body)
+    except Permanent:
+        return None
+
+
+def _verdict(sequence: int, before: int, after: int) -> Verdict:
+    if sequence <= before:
+        return "duplicate"
+    return "applied" if sequence <= after else "parked"
+
+
+def _parked(event: AnyEvent, reason: str, now: datetime) -> Parked:
+    return Parked(event.tenant, event.entity, event.sequence, "gap", reason, encode(event, "pubsub"), now)
+
+
+def _tombstone(record: EntityRecord, item: Parked | None, by: str, reason: str, now: datetime) -> AnyEvent:
+    """Return the event that stands for a skipped number and keeps what was to be read there."""
+    fact = RecordSkipped(
+        by=by, reason=reason, parked_because=item.reason if item else "never arrived", skipped=item.body if item else ""
+    )
+    task = _task_of(item.body) if item else UNKNOWN_TASK
+    command = derive("skip", record.tenant, record.entity, record.last + 1)
+    cause = Cause(command, record.tenant, task, record.entity, SOURCE)
+    return follow(cause, [fact], after=record.last, at=now)[0]
+
+
+def _task_of(body: str) -> str:
+    """Return the task that an unreadable event names, as far as that can be told."""
+    try:
+        return _TASK_ID.validate_python(load_object(body).get("taskid"))
+    except (Permanent, ValidationError):
+        return UNKNOWN_TASK
 
 
 def _audited(record: EntityRecord, event: AnyEvent) -> AuditRow:
+    named = (event.tenant, event.entity, event.sequence, event.id, event.type, event.taskid, event.time)
     body = encode(event, "pubsub")
-    chained = hashlib.sha256(f"{record.chain}\n{body}".encode()).hexdigest()
-    return AuditRow(
-        event.tenant,
-        event.entity,
-        event.sequence,
-        event.id,
-        event.type,
-        event.taskid,
-        event.time,
-        body,
-        chained,
-    )
+    return AuditRow(*named, body, _link(record.chain, AuditRow(*named, body, "")))
 
 
-def _billed(event: AnyEvent) -> BillingRow:
+def _link(chain: str, row: AuditRow) -> str:
+    """Return the hash of a JSON array: the previous hash and the row's fields, the time in UTC."""
+    time = row.time.astimezone(UTC).isoformat()
+    named = [chain, row.tenant, row.entity, row.sequence, row.event_id, row.type, row.task, time, row.body]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+
+def _billed(event: AnyEvent) -> tuple[BillingRow, ...]:
+    if event.type != "usage.metered":
+        return ()
     used = event.data
-    return BillingRow(
-        event.id,
-        event.tenant,
-        event.taskid,
-        event.entity,
-        event.sequence,
-        used.step,
-        used.model,
-        used.tokens_in,
-        used.tokens_out,
-        used.cost_micro_usd,
-        used.price_version,
+    return (
+        BillingRow(
+            event.id,
+            event.tenant,
+            event.taskid,
+            event.entity,
+            event.sequence,
+            used.step,
+            used.model,
+            used.tokens_in,
+            used.tokens_out,
+            used.cost_micro_usd,
+            used.price_version,
+        ),
     )
 
 
-def first_broken_link(rows: list[AuditRow]) -> int | None:
-    """Return the number of the first row of an entity whose chain does not hold, or None."""
-    chain = ""
-    for number, row in enumerate(sorted(rows, key=lambda row: row.sequence), start=1):
-        chain = hashlib.sha256(f"{chain}\n{row.body}".encode()).hexdigest()
-        if row.sequence != number or row.hash != chain:
-            return number
-    return None
+def extend(record: EntityRecord, rows: Sequence[AuditRow]) -> EntityRecord:
+    """Return how far `rows`, in their order, continue the record's chain; it ends before the first broken link."""
+    for row in rows:
+        if row.sequence != record.last + 1 or row.hash != _link(record.chain, row):
+            break
+        record = EntityRecord(record.tenant, record.entity, row.sequence, row.hash)
+    return record

@@ -51,17 +51,15 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         said.reason,
     ),
     "usage.metered": lambda said: (
-        f"document {said.document}: {said.model} read {said.tokens_in} and wrote {said.tokens_out} tokens"
-        f" = {usd(said.cost_micro_usd)}",
+        f"document {said.document}: {_tokens(said)} = {usd(said.cost_micro_usd)}",
         f"prices of {said.price_version}",
     ),
     "approval.requested": lambda said: (
-        f"document {said.document}: asked {_people(said.approvers)} to decide by {said.deadline:%Y-%m-%d %H:%M} UTC",
+        f"document {said.document}: asked {_people(said.approvers)} to decide by {_minute(said)}",
         said.reason,
     ),
     "approval.escalated": lambda said: (
-        f"document {said.document}: nobody answered, {_people(said.approvers)} may decide until"
-        f" {said.deadline:%Y-%m-%d %H:%M} UTC",
+        f"document {said.document}: nobody answered, {_people(said.approvers)} may decide until {_minute(said)}",
         "",
     ),
     "approval.decided": lambda said: (
@@ -87,6 +85,14 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "task.failed": lambda said: (f"failed after spending {usd(said.cost_micro_usd)}", said.reason),
     "task.cancelled": lambda said: (f"cancelled by {said.by}", said.reason),
 }
+
+
+def _tokens(used: Any) -> str:  # noqa: ANN401  a fact of one type
+    return f"{used.model} read {used.tokens_in} and wrote {used.tokens_out} tokens"
+
+
+def _minute(asked: Any) -> str:  # noqa: ANN401  a fact of one type
+    return f"{asked.deadline:%Y-%m-%d %H:%M} UTC"
 
 
 def _people(names: Sequence[str]) -> str:

@@ -151,9 +151,7 @@ class Task(BaseModel):
     def at(self, document: int) -> Progress:
         """Return how far a document is; Permanent when the task has no such document."""
         if not 0 <= document < len(self.documents):
-            raise Permanent(
-                f"the task has {len(self.documents)} documents, no number {document}", where="document"
-            )
+            raise Permanent(f"the task has {len(self.documents)} documents, no number {document}", where="document")
         return self.progress[document]
 
 
@@ -216,9 +214,7 @@ def place(task: Task) -> Decision:
     if task.status is not Status.ADMITTED:
         return Decision(task)
     placement = where_to(task)
-    fact = TaskPlaced(
-        cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents)
-    )
+    fact = TaskPlaced(cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents))
     return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
 
 

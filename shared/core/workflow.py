@@ -103,9 +103,7 @@ class Workflow:
         for step in self.steps:
             if step.name == name:
                 return step
-        raise NotFound(
-            f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}"
-        )
+        raise NotFound(f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}")
 
     @property
     def reserve(self) -> int:
@@ -140,9 +138,7 @@ DOCUMENT_REVIEW = Workflow(
         Step(
             "policy",
             tool="policy",
-            takes=MappingProxyType(
-                {"label": "classify.label", "score": "classify.score", "taxonomy": "taxonomy"}
-            ),
+            takes=MappingProxyType({"label": "classify.label", "score": "classify.score", "taxonomy": "taxonomy"}),
         ),
     ),
     checkpoint=Checkpoint(

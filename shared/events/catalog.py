@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, Union
 from pydantic import Discriminator, TypeAdapter, ValidationError, create_model
 
 from shared.errors import Permanent
-from shared.events import approval, document, step, task, tool, usage
+from shared.events import approval, document, record, step, task, tool, usage
 from shared.events.envelope import Event, Fact
 from shared.events.ids import derive, traceparent
 from shared.events.limits import Transport, check_size
@@ -37,6 +37,7 @@ FACTS: tuple[type[Fact], ...] = (
     approval.ApprovalExpired,
     document.DocumentReviewed,
     document.DocumentFailed,
+    record.RecordSkipped,
 )
 
 AnyEvent = Event[Any]
@@ -69,9 +70,7 @@ def parse(body: bytes | str, *, tenant: str | None = None, transport: Transport 
     except ValidationError:
         event = _parse_slowly(body)
     if tenant is not None and event.tenant != tenant:
-        raise Permanent(
-            f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant"
-        )
+        raise Permanent(f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant")
     return event
 
 
@@ -102,15 +101,9 @@ def _parse_slowly(body: bytes | str) -> AnyEvent:
 
 def _version(dataschema: object, fact: type[Fact]) -> int:
     prefix, _, number = str(dataschema).rpartition(":")
-    if (
-        prefix != f"urn:agentfabric:{fact.type}"
-        or not number.isdecimal()
-        or not 1 <= int(number) <= fact.version
-    ):
+    if prefix != f"urn:agentfabric:{fact.type}" or not number.isdecimal() or not 1 <= int(number) <= fact.version:
         known = f"urn:agentfabric:{fact.type}:1 to {fact.version}"
-        raise Permanent(
-            f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema"
-        )
+        raise Permanent(f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema")
     return int(number)
 
 

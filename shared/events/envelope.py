@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.events.ids import Entity, TaskId, Tenant
+from shared.events.ids import Entity, Sequence, TaskId, Tenant
 
 
 class Fact(BaseModel):
@@ -53,7 +53,7 @@ class Event(BaseModel, Generic[F]):
     tenant: Tenant
     taskid: TaskId
     partitionkey: Entity
-    sequence: int = Field(ge=1)
+    sequence: Sequence
     causationid: str | None = Field(default=None, max_length=128)
     traceparent: str | None = Field(default=None, pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
     data: F

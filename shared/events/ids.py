@@ -15,7 +15,10 @@ Tenant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Entity = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Position = Annotated[int, Field(ge=0, lt=1000)]
-MicroUsd = Annotated[int, Field(ge=0)]
+MAX_NUMBER = 2**53 - 1  # what every JSON reader and every store keeps exact
+Sequence = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
+Tokens = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+MicroUsd = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 
 def derive(*parts: object) -> str:

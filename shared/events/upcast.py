@@ -26,9 +26,7 @@ def upcast(kind: str, version: int, current: int, data: Data) -> Data:
     for step in range(version, current):
         lift = UPCASTS.get((kind, step))
         if lift is None:
-            raise Permanent(
-                f"{kind} version {step} can no longer be read", code="unknown-version", where="dataschema"
-            )
+            raise Permanent(f"{kind} version {step} can no longer be read", code="unknown-version", where="dataschema")
         try:
             data = lift(data)
         except KeyError as missing:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from shared.events.envelope import Fact
-from shared.events.ids import MicroUsd, Position
+from shared.events.ids import MicroUsd, Position, Tokens
 
 
 class UsageMetered(Fact):
@@ -18,7 +16,7 @@ class UsageMetered(Fact):
     document: Position
     step: str
     model: str
-    tokens_in: int = Field(ge=0)
-    tokens_out: int = Field(ge=0)
+    tokens_in: Tokens
+    tokens_out: Tokens
     cost_micro_usd: MicroUsd
     price_version: str

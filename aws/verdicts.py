@@ -1,0 +1,78 @@
+"""What handlers are decorated with: failures become what the caller of a function understands.
+
+One decorator per kind of caller. Nothing is swallowed: what nobody foresaw is noted by its type and place, never
+by its message, which may quote a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import PurePath
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+from aws import wire
+from aws.adapters.telemetry import count, note
+from shared.errors import FabricError, NotFound, Permanent, Transient
+
+if TYPE_CHECKING:
+    from aws.wire import Json, Request
+
+Handler = Callable[["Json", object], "Json"]
+
+
+def http(routes: Mapping[str, Callable[[Request], Json]]) -> Handler:
+    """Serve an HTTP API by its route keys: API Gateway has matched the path already, a table is router enough."""
+
+    def handler(event: Json, _context: object = None) -> Json:
+        try:
+            return _routed(routes, event)
+        except FabricError as verdict:
+            count("RequestsRefused")
+            note("request refused", code=wire.code_of(verdict), route=str(event.get("routeKey")))
+            return wire.problem(verdict)
+        except Exception as error:  # noqa: BLE001  the door: a stranger gets an answer, the operator gets the type
+            unforeseen(error)
+            return wire.problem(Permanent("something went wrong here; the operator can see what", code="internal"))
+
+    return handler
+
+
+def _routed(routes: Mapping[str, Callable[[Request], Json]], event: Json) -> Json:
+    request = wire.request(event)
+    use = routes.get(request.route)
+    if use is None:
+        raise NotFound(f"no route {request.route!r} here; known: {', '.join(routes)}")
+    return use(request)
+
+
+def pipeline(use: Callable[[Json], Json]) -> Handler:
+    """Serve Step Functions: a failure carries the name of its verdict, by which the definition catches and retries."""
+
+    @wraps(use)
+    def handler(event: Json, _context: object = None) -> Json:
+        try:
+            return use(event)
+        except FabricError as verdict:
+            passing = isinstance(verdict, Transient)
+            count("StepsDelayed" if passing else "StepsFailed")
+            note("step delayed" if passing else "step failed", code=wire.code_of(verdict), **_about(event))
+            raise wire.named(verdict) from verdict
+        except Exception as error:
+            unforeseen(error)
+            raise
+
+    return handler
+
+
+def _about(event: Json) -> dict[str, str]:
+    """Return what a plain input says about itself, as far as it is names."""
+    return {name: event[name][:80] for name in ("tenant", "task", "step") if isinstance(event.get(name), str)}
+
+
+def unforeseen(error: Exception) -> None:
+    """Note an error nobody foresaw: its type and where it came from."""
+    last = extract_tb(error.__traceback__)[-1]
+    count("Unforeseen")
+    note("unforeseen", severe=True, error=type(error).__name__, where=f"{PurePath(last.filename).name}:{last.lineno}")

@@ -1,0 +1,99 @@
+"""Environment to ports, on AWS. Only here is the environment read, and only here are clients made.
+
+AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from shared.core.admission import TenantPolicy
+    from shared.ports import Ports
+
+_ATTEMPTS = 3
+_CONNECT_SECONDS = 2
+_PIPELINE_SECONDS = 305  # an Express execution takes five minutes at most
+
+
+def ports() -> Ports:
+    """Return the ports of this place."""
+    return _factory(os.environ.get("AGENTFABRIC_PORTS", "aws.wiring:amazon"))()
+
+
+@cache
+def _factory(named: str) -> Callable[[], Ports]:
+    module, _, name = named.partition(":")
+    return cast("Callable[[], Ports]", getattr(import_module(module), name))
+
+
+@cache
+def amazon() -> Ports:
+    """Return the ports on AWS products; clients are made once per process, on first use."""
+    from aws.adapters.bus import AmazonBus, Destinations  # noqa: PLC0415  SDKs load when they are needed
+    from aws.adapters.dead_letters import SqsDeadLetters  # noqa: PLC0415
+    from aws.adapters.documents import S3Documents  # noqa: PLC0415
+    from aws.adapters.dynamo import DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks  # noqa: PLC0415
+    from aws.adapters.elsewhere import RecordsElsewhere  # noqa: PLC0415
+    from aws.adapters.pipelines import ExpressPipelines  # noqa: PLC0415
+    from shared.models.extractive import Extractive  # noqa: PLC0415
+    from shared.ports import Ports  # noqa: PLC0415
+
+    table = os.environ["TABLE_NAME"]
+    dynamo, sqs = client("dynamodb"), client("sqs")
+    machine = os.environ["STATE_MACHINE_ARN"]
+    destinations = Destinations(
+        stream=os.environ["STREAM_NAME"],
+        machine=machine,
+        reviews=os.environ["REVIEWS_QUEUE_URL"],
+        records=os.environ["RECORDS_QUEUE_URL"],
+    )
+    bucket = os.environ["DOCUMENTS_BUCKET"]
+    also = os.environ.get("ALSO_READABLE_BUCKETS", "").split(",")
+    return Ports(
+        tasks=DynamoTasks(dynamo, table),
+        outbox=DynamoOutbox(dynamo, table),
+        bus=AmazonBus(client("kinesis"), sqs, client("stepfunctions"), destinations),
+        journal=DynamoJournal(dynamo, table),
+        approvals=DynamoApprovals(dynamo, table),
+        documents=S3Documents(client("s3"), bucket, frozenset({bucket, *filter(None, also)})),
+        models=Extractive(),
+        pipelines=ExpressPipelines(_express(), {"document-review": machine}),
+        records=RecordsElsewhere(),
+        tenants=_tenants(os.environ["TENANTS"]),
+        now=lambda: datetime.now(UTC),
+        dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
+    )
+
+
+def client(service: str, **settings: Any) -> Any:  # noqa: ANN401  boto3 makes its clients' types at run time
+    """Return a client; retries are decided here for every adapter, and nowhere else."""
+    import boto3  # noqa: PLC0415  loads when a client is needed
+    from botocore.config import Config  # noqa: PLC0415
+
+    retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
+    return boto3.client(service, config=Config(**{"retries": retries, "connect_timeout": _CONNECT_SECONDS} | settings))
+
+
+def _express() -> Any:  # noqa: ANN401  boto3 makes its clients' types at run time
+    """Return the client that waits for pipelines.
+
+    It asks once: trying again while the first execution goes on would run the pipeline twice.
+    """
+    prefix = os.environ.get("EXPRESS_HOST_PREFIX", "true") == "true"  # an emulator has one host, without `sync-`
+    once = {"mode": "standard", "total_max_attempts": 1}
+    return client("stepfunctions", retries=once, read_timeout=_PIPELINE_SECONDS, inject_host_prefix=prefix)
+
+
+def _tenants(text: str) -> Mapping[str, TenantPolicy]:
+    from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
+
+    from shared.core.admission import TenantPolicy  # noqa: PLC0415
+    from shared.events.ids import Tenant  # noqa: PLC0415
+
+    return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)

@@ -1,0 +1,243 @@
+"""Azure's envelopes and the fabric's words: requests to commands, verdicts to responses.
+
+May know HTTP, the identity headers and the queue; must not know stores, nor how anything is decided.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import math
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import azure.functions as func
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.core.approval import Person, Vote
+from shared.errors import Forbidden, NotFound, Permanent, Transient
+from shared.events.approval import Verdict
+from shared.events.catalog import AnyEvent, explain, parse
+from shared.events.document import Sha256
+from shared.events.limits import CLAIM_CHECK
+from shared.events.strict import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+SOURCE = "/azure/review"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+PRINCIPAL = "X-MS-CLIENT-PRINCIPAL"
+MAX_DECISION = 16 * 1024
+MAX_PAGE = 100
+
+# What a claim may be called: short, as Entra's v2 tokens say it, or long, as App Service maps it.
+_TENANT_CLAIMS = ("agentfabric_tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
+_ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
+_NAME_CLAIMS = ("preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
+
+STATUS = {
+    "missing-identity": 401,
+    "not-found": 404,
+    "already-decided": 409,
+    "already-over": 409,
+    "key-reused": 409,
+    "stale-digest": 409,
+    "task-over": 409,
+    "oversize": 413,
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Review(TypedDict):
+    """What the review of a task starts from."""
+
+    tenant: str
+    task: str
+    run: int
+    documents: int
+
+
+class DocumentOf(TypedDict):
+    """One document of a run, as orchestrators and activities name it."""
+
+    tenant: str
+    task: str
+    run: int
+    document: int
+
+
+class FailureOf(DocumentOf):
+    """A document that cannot be reviewed, and why."""
+
+    code: str
+    reason: str
+
+
+class ApprovalOf(DocumentOf):
+    """An approval of a document that was asked for."""
+
+    approval: str
+
+
+class Outcome(TypedDict, total=False):
+    """What became of a document so far; `deadline` is ISO 8601, `code` and `reason` come with failures."""
+
+    document: int
+    outcome: str
+    approval: str
+    deadline: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and for which tenant: both from the identity provider, never from the request's own words."""
+
+    tenant: str
+    person: Person
+
+
+class Decision(BaseModel):
+    """What an approver posts; who they are is not theirs to say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    verdict: Verdict
+    digest: Sha256
+    comment: str = Field(default="", max_length=2000)
+
+
+def decoded(value: Any) -> Any:  # noqa: ANN401  any JSON value
+    """Return a durable input as it was meant: some clients deliver an object, others its JSON text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def event_of(body: bytes, *, tenant: str | None = None) -> AnyEvent:
+    """Return the event in a queue message or a request; Permanent when it is none (of the tenant's)."""
+    return parse(body, tenant=tenant, transport="storage-queue")
+
+
+def body_of(request: func.HttpRequest, limit: int = CLAIM_CHECK) -> bytes:
+    """Return the request's body; Permanent when it is larger than `limit`."""
+    body = request.get_body()
+    if len(body) > limit:
+        raise Permanent(f"{len(body)} bytes are more than the {limit} this takes", code="oversize")
+    return body
+
+
+def vote_of(request: func.HttpRequest, person: Person) -> Vote:
+    """Return the caller's vote; Permanent when the body is not exactly a decision."""
+    raw = load_object(body_of(request, MAX_DECISION))
+    try:
+        said = Decision.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error) from error
+    return Vote(verdict=said.verdict, by=person, digest=said.digest, comment=said.comment)
+
+
+def page_of(request: func.HttpRequest) -> tuple[int, str]:
+    """Return how many approvals the caller wants, and after which one."""
+    asked = request.params.get("limit", "50")
+    if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:9]) <= MAX_PAGE):
+        raise Permanent(f"a number from 1 to {MAX_PAGE} is needed", where="limit")
+    after = request.params.get("after", "")
+    if len(after) > MAX_PAGE or not after.isprintable():
+        raise Permanent("the id of an approval is needed", where="after")
+    return int(asked), after
+
+
+def caller_of(headers: Mapping[str, str], *, vouched: bool) -> Caller:
+    """Return who App Service authentication says is calling.
+
+    https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
+    """
+    header = headers.get(PRINCIPAL)
+    if not vouched or not header:
+        why = "sign in first" if vouched else "App Service authentication is off, so nobody can vouch for the caller"
+        raise Permanent(why, code="missing-identity")
+    try:
+        return _caller(_claims(header))
+    except ValidationError as error:
+        raise Permanent(str(explain(error)), code="missing-identity", where=PRINCIPAL) from error
+
+
+def _claims(header: str) -> dict[str, list[str]]:
+    """Return the values of each claim; those of the mapped name and role types also under `@name` and `@role`."""
+    try:
+        principal = load_object(base64.b64decode(header, validate=True))
+        claims: dict[str, list[str]] = {}
+        for claim in principal["claims"]:
+            claims.setdefault(str(claim["typ"]), []).append(str(claim["val"]))
+    except (binascii.Error, ValueError, KeyError, TypeError, Permanent) as error:
+        raise Permanent("it is not a client principal", code="missing-identity", where=PRINCIPAL) from error
+    for kind in ("name", "role"):
+        claims[f"@{kind}"] = claims.get(str(principal.get(f"{kind}_typ")), [])
+    return claims
+
+
+def _caller(claims: dict[str, list[str]]) -> Caller:
+    tenant = _first(claims, _TENANT_CLAIMS, "tenant")
+    name = _first(claims, ("@name", *_NAME_CLAIMS), "name")
+    roles = dict.fromkeys(role for kind in ("@role", *_ROLE_CLAIMS) for role in claims.get(kind, ()))
+    return Caller(tenant, Person(name=name, roles=tuple(roles)))
+
+
+def _first(claims: dict[str, list[str]], kinds: tuple[str, ...], what: str) -> str:
+    for kind in kinds:
+        if claims.get(kind):
+            return claims[kind][0]
+    raise Permanent(f"it names no {what}", code="missing-identity", where=PRINCIPAL)
+
+
+def answer(status: int, content: object, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    """Return a JSON response."""
+    return func.HttpResponse(json.dumps(content), status_code=status, headers=headers, mimetype=JSON)
+
+
+def answered(work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
+    """Return what `work` answers, or its failure as a problem."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  the door: whatever it is, the caller gets a problem and the log its place
+        return problem(error)
+
+
+async def answered_later(work: Awaitable[func.HttpResponse]) -> func.HttpResponse:
+    """Return what `work` answers, or its failure as a problem."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001  the door: whatever it is, the caller gets a problem and the log its place
+        return problem(error)
+
+
+def problem(error: Exception) -> func.HttpResponse:
+    """Return a failure as RFC 9457 problem details; an unexpected one keeps its internals to the log."""
+    if isinstance(error, Transient):
+        wait = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        return _problem(503, "unavailable", str(error), wait)
+    if isinstance(error, Permanent):
+        return _problem(status_of(error), error.code, str(error))
+    # The place and never the message: an exception's text may quote a document.
+    logger.error("unexpected %s at %s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return _problem(500, "unexpected", "something went wrong here; the log knows more")
+
+
+def status_of(error: Permanent) -> int:
+    """Return the one status that a permanent verdict has everywhere."""
+    if isinstance(error, Forbidden):
+        return 403
+    if isinstance(error, NotFound):
+        return 404
+    return STATUS.get(error.code, 400)
+
+
+def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    content = {"type": f"urn:agentfabric:problem:{code}", "title": code.replace("-", " "), "status": status, "code": code, "detail": detail}
+    return func.HttpResponse(json.dumps(content), status_code=status, headers=headers, mimetype=PROBLEM)

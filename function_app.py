@@ -1,0 +1,10 @@
+"""What the Functions host loads: one app, every function from a blueprint. https://aka.ms/pythonprogrammingmodel"""
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from azure.fabric.handlers import activities, approvals, review, start
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+for blueprint in (start.blueprint, review.blueprint, activities.blueprint, approvals.blueprint):
+    app.register_functions(blueprint)
