@@ -1,4 +1,4 @@
-"""What the Functions host loads: one app, every function from a blueprint. https://aka.ms/pythonprogrammingmodel"""
+"""What the Functions host loads: one app, every function from a blueprint."""
 
 import azure.durable_functions as df
 import azure.functions as func

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aws import wire
 from aws.adapters.telemetry import count, note
-from shared.errors import FabricError, NotFound, Permanent, Transient
+from shared.errors import FabricError, Permanent, Transient
 
 if TYPE_CHECKING:
     from aws.wire import Json, Request
@@ -23,11 +23,12 @@ Handler = Callable[["Json", object], "Json"]
 
 
 def http(routes: Mapping[str, Callable[[Request], Json]]) -> Handler:
-    """Serve an HTTP API by its route keys: API Gateway has matched the path already, a table is router enough."""
+    """Serve an HTTP API by its route keys."""
 
     def handler(event: Json, _context: object = None) -> Json:
         try:
-            return _routed(routes, event)
+            request = wire.request(event, routes)
+            return routes[request.route](request)
         except FabricError as verdict:
             count("RequestsRefused")
             note("request refused", code=wire.code_of(verdict), route=str(event.get("routeKey")))
@@ -37,14 +38,6 @@ def http(routes: Mapping[str, Callable[[Request], Json]]) -> Handler:
             return wire.problem(Permanent("something went wrong here; the operator can see what", code="internal"))
 
     return handler
-
-
-def _routed(routes: Mapping[str, Callable[[Request], Json]], event: Json) -> Json:
-    request = wire.request(event)
-    use = routes.get(request.route)
-    if use is None:
-        raise NotFound(f"no route {request.route!r} here; known: {', '.join(routes)}")
-    return use(request)
 
 
 def pipeline(use: Callable[[Json], Json]) -> Handler:

@@ -9,14 +9,15 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import FabricError, Forbidden, Permanent, Transient
+from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
 from shared.events.catalog import explain
 from shared.events.ids import Tenant
 
@@ -50,7 +51,7 @@ class Identity(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request: `route` is API Gateway's key of it, such as `POST /tasks`."""
+    """One HTTP request: `route` is the key of the API's route, such as `POST /tasks`."""
 
     route: str
     tenant: str
@@ -61,22 +62,49 @@ class Request:
     body: bytes
 
 
-def request(event: Json) -> Request:
+def request(event: Json, routes: Collection[str]) -> Request:
     """Return the request in an HTTP API event of payload version 2.0.
 
-    Raises Permanent for a caller without identity, and for a body that is too large or not what it claims to be.
+    Raises Permanent for a caller without identity, for a route nobody serves, and for a body that is too large or
+    not what it claims to be.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
     caller = _identity(event)
+    route, path = _route(event, routes)
     return Request(
-        route=event["routeKey"],
+        route=route,
         tenant=caller.tenant,
         person=caller.person,
         headers=event.get("headers") or {},
-        path=event.get("pathParameters") or {},
+        path=path,
         query=event.get("queryStringParameters") or {},
         body=_body(event),
     )
+
+
+def _route(event: Json, routes: Collection[str]) -> tuple[str, Mapping[str, str]]:
+    """Take API Gateway's word for the route; an API with nothing but `$default` leaves the matching to us."""
+    key: str = event["routeKey"]
+    if key in routes:
+        return key, event.get("pathParameters") or {}
+    method, path = event["requestContext"]["http"]["method"], event["rawPath"]
+    for route in routes if key == "$default" else ():
+        found = matched(route, method, path)
+        if found is not None:
+            return route, found
+    raise NotFound(f"nothing at {method} {path[:200]}; known: {', '.join(routes)}")
+
+
+def matched(template: str, method: str, path: str) -> dict[str, str] | None:
+    """Return the path's parameters when method and path fit a route key such as `GET /tasks/{id}`, else None."""
+    verb, _, pattern = template.partition(" ")
+    wanted, given = pattern.split("/"), path.rstrip("/").split("/")
+    if verb != method or len(wanted) != len(given):
+        return None
+    pairs = list(zip(wanted, given, strict=True))
+    if any(not (part if want.startswith("{") else part == want) for want, part in pairs[1:]):
+        return None
+    return {want.strip("{}"): unquote(part) for want, part in pairs if want.startswith("{")}
 
 
 def is_http(event: Json) -> bool:

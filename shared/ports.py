@@ -170,6 +170,14 @@ class Records(Protocol):
         ...
 
 
+class DeadLetters(Protocol):
+    """Where a message goes that can never be handled, so that nothing waits behind it and a person can look."""
+
+    def bury(self, body: str, reason: str, origin: str) -> None:
+        """Keep the message as it came; Transient when it may not have been kept. `origin` names the delivery."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every need of the use cases, filled in by a cloud's wiring."""
@@ -185,3 +193,4 @@ class Ports:
     records: Records
     tenants: Mapping[str, TenantPolicy]
     now: Callable[[], datetime]
+    dead_letters: DeadLetters | None = None  # None: the transport keeps its own

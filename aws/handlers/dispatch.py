@@ -18,22 +18,20 @@ from shared.ports import Ports
 
 
 def place(event: Json, _context: object = None) -> Json:
-    """Handle a batch in order; answer with the first record that has to come again.
+    """Handle a batch in order; answer with the records that have to come again.
 
-    Kinesis delivers again from there on, so a key's later records wait, and other keys' records may go ahead:
-    their second delivery changes nothing.
+    Kinesis delivers again from the lowest of them on. A key's later records wait for it; other keys' records may
+    go ahead, because their second delivery changes nothing.
     """
     mine = ports()
     failed: list[str] = []
     held: set[str] = set()
     for record in event["Records"]:
         kinesis = record["kinesis"]
-        if kinesis["partitionKey"] in held:
-            continue
-        if not _handled(mine, record):
+        if kinesis["partitionKey"] in held or not _handled(mine, record):
             held.add(kinesis["partitionKey"])
             failed.append(kinesis["sequenceNumber"])
-    return failures(failed[:1])
+    return failures(failed)
 
 
 def _handled(mine: Ports, record: Json) -> bool:

@@ -11,14 +11,16 @@ import json
 import logging
 import math
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.core.approval import Person, Vote
-from shared.errors import Forbidden, NotFound, Permanent, Transient
+from shared.errors import FabricError, Forbidden, Permanent, Transient
 from shared.events.approval import Verdict
 from shared.events.catalog import AnyEvent, explain, parse
 from shared.events.document import Sha256
@@ -26,7 +28,7 @@ from shared.events.limits import CLAIM_CHECK
 from shared.events.strict import load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
 SOURCE = "/azure/review"
 JSON = "application/json"
@@ -36,19 +38,23 @@ MAX_DECISION = 16 * 1024
 MAX_PAGE = 100
 
 # What a claim may be called: short, as Entra's v2 tokens say it, or long, as App Service maps it.
-_TENANT_CLAIMS = ("agentfabric_tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
+_TENANT_CLAIMS = ("tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
 _ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
 _NAME_CLAIMS = ("preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
 
-STATUS = {
-    "missing-identity": 401,
+# What a verdict's code means in HTTP, the same as on every cloud; a code that is not here is the request's fault: 400.
+STATUS: Mapping[str, int] = {
+    "unauthenticated": 401,
+    "forbidden": 403,
     "not-found": 404,
     "already-decided": 409,
     "already-over": 409,
-    "key-reused": 409,
     "stale-digest": 409,
     "task-over": 409,
     "oversize": 413,
+    "key-reused": 422,
+    "internal": 500,
+    "try-later": 503,
 }
 
 logger = logging.getLogger(__name__)
@@ -161,11 +167,11 @@ def caller_of(headers: Mapping[str, str], *, vouched: bool) -> Caller:
     header = headers.get(PRINCIPAL)
     if not vouched or not header:
         why = "sign in first" if vouched else "App Service authentication is off, so nobody can vouch for the caller"
-        raise Permanent(why, code="missing-identity")
+        raise Permanent(why, code="unauthenticated")
     try:
         return _caller(_claims(header))
     except ValidationError as error:
-        raise Permanent(str(explain(error)), code="missing-identity", where=PRINCIPAL) from error
+        raise Permanent(str(explain(error)), code="unauthenticated", where=PRINCIPAL) from error
 
 
 def _claims(header: str) -> dict[str, list[str]]:
@@ -176,7 +182,7 @@ def _claims(header: str) -> dict[str, list[str]]:
         for claim in principal["claims"]:
             claims.setdefault(str(claim["typ"]), []).append(str(claim["val"]))
     except (binascii.Error, ValueError, KeyError, TypeError, Permanent) as error:
-        raise Permanent("it is not a client principal", code="missing-identity", where=PRINCIPAL) from error
+        raise Permanent("it is not a client principal", code="unauthenticated", where=PRINCIPAL) from error
     for kind in ("name", "role"):
         claims[f"@{kind}"] = claims.get(str(principal.get(f"{kind}_typ")), [])
     return claims
@@ -193,7 +199,7 @@ def _first(claims: dict[str, list[str]], kinds: tuple[str, ...], what: str) -> s
     for kind in kinds:
         if claims.get(kind):
             return claims[kind][0]
-    raise Permanent(f"it names no {what}", code="missing-identity", where=PRINCIPAL)
+    raise Permanent(f"it names no {what}", code="unauthenticated", where=PRINCIPAL)
 
 
 def answer(status: int, content: object, headers: dict[str, str] | None = None) -> func.HttpResponse:
@@ -218,26 +224,30 @@ async def answered_later(work: Awaitable[func.HttpResponse]) -> func.HttpRespons
 
 
 def problem(error: Exception) -> func.HttpResponse:
-    """Return a failure as RFC 9457 problem details; an unexpected one keeps its internals to the log."""
-    if isinstance(error, Transient):
-        wait = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-        return _problem(503, "unavailable", str(error), wait)
-    if isinstance(error, Permanent):
-        return _problem(status_of(error), error.code, str(error))
-    # The place and never the message: an exception's text may quote a document.
-    logger.error("unexpected %s at %s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-    return _problem(500, "unexpected", "something went wrong here; the log knows more")
+    """Return a failure as problem details (RFC 9457); an unexpected one leaves its internals in the log."""
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if isinstance(error, Transient) else None
+    if not isinstance(error, FabricError):
+        # The place and never the message: an exception's text may quote a document.
+        logger.error("unexpected %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        error = Permanent("something went wrong here; the log knows more", code="internal")
+    status = status_of(error)
+    details = {
+        "type": f"urn:agentfabric:problem:{code_of(error)}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": str(error),
+        "code": code_of(error),
+        "where": getattr(error, "where", ""),
+    }
+    return func.HttpResponse(json.dumps(details), status_code=status, headers=headers, mimetype=PROBLEM)
 
 
-def status_of(error: Permanent) -> int:
-    """Return the one status that a permanent verdict has everywhere."""
-    if isinstance(error, Forbidden):
-        return 403
-    if isinstance(error, NotFound):
-        return 404
-    return STATUS.get(error.code, 400)
+def code_of(error: FabricError) -> str:
+    """Return the short, stable name of what is wrong."""
+    return error.code if isinstance(error, Permanent) else "try-later"
 
 
-def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    content = {"type": f"urn:agentfabric:problem:{code}", "title": code.replace("-", " "), "status": status, "code": code, "detail": detail}
-    return func.HttpResponse(json.dumps(content), status_code=status, headers=headers, mimetype=PROBLEM)
+def status_of(error: FabricError) -> int:
+    """Return what a verdict means in HTTP: its code decides, and whoever may not is forbidden whatever the code."""
+    fallback = STATUS["forbidden"] if isinstance(error, Forbidden) else HTTPStatus.BAD_REQUEST.value
+    return STATUS.get(code_of(error), fallback)

@@ -43,4 +43,5 @@ def identity_is_vouched_for() -> bool:
 
 @cache
 def _azure() -> Ports:
-    raise Permanent("there are no Azure adapters for every port yet; set AGENTFABRIC_PORTS=module:callable", code="not-wired")
+    what = "not every port has an Azure adapter yet; set AGENTFABRIC_PORTS=module:callable"
+    raise Permanent(what, code="not-wired")

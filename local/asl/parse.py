@@ -43,8 +43,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "Succeed": _PATHS,
     "Fail": frozenset({"Error", "ErrorPath", "Cause", "CausePath"}),
     "Parallel": _WORK | {"Branches"},
-    "Map": _WORK
-    | {"ItemsPath", "ItemSelector", "ItemProcessor", "Iterator", "MaxConcurrency", "MaxConcurrencyPath"},
+    "Map": _WORK | {"ItemsPath", "ItemSelector", "ItemProcessor", "Iterator", "MaxConcurrency", "MaxConcurrencyPath"},
 }
 
 

@@ -20,9 +20,7 @@ STATE_BYTES = 262_144
 # Standard's history ends there; Express only by its clock, but a virtual clock may stand still.
 MOST_STEPS = 25_000
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from local.asl.choice import instant
-from local.asl.failures import NO_CHOICE, RUNTIME, Json, StateError
+from local.asl.failures import RUNTIME, Json, StateError
 from local.asl.scope import STATE_BYTES, measure
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class Flow:
         """Return what the state works on, and its size."""
         data = raw if self.input_path is None else self.input_path(raw, scope.context)
         size = measure(data, self.state) if self.remeasure else scope.size
-        return (
-            (data, size) if self.parameters is None else self.parameters.apply(scope, data, size, self.state)
-        )
+        return (data, size) if self.parameters is None else self.parameters.apply(scope, data, size, self.state)
 
     def settle(self, scope: Scope, raw: Json, result: Json, size: int) -> Json:
         """Return the state's output; `size` bounds the result, `scope.size` the raw input."""
@@ -176,7 +174,8 @@ class Choice:
         data, size = self.flow.effective(scope, raw)
         following = next((goal for test, goal in self.rules if test(data, scope.context)), self.default)
         if following is None:
-            raise StateError(NO_CHOICE, f"No rule of the state '{self.flow.state}' holds.")
+            # The documentation promises States.NoChoiceMatched; executions were seen to end like this.
+            raise StateError(RUNTIME, "The state does not point to a next state: no rule holds.")
         return self.flow.settle(scope, raw, data, size), following
 
 

@@ -84,18 +84,19 @@ class SqliteRecords:
         return [_parked_from(row) for row in rows]
 
     def _record(self, tenant: str, entity: str, sequence: int, decision: _Decision) -> Verdict:
-        """Write what the decision says; once more for as long as parked items are due, then the first verdict stands."""
-        first: Verdict | None = None
-        more = True
-        while more:
-            with self._database.transaction() as connection:
-                record = _head(connection, tenant, entity)
-                recording = decision(record, _waiting(connection, record, sequence))
-                _write(connection, recording)
-            first = first or recording.verdict
-            more = recording.more
-        assert first is not None
-        return first
+        """Write what the decision says, and go on while parked items are due; the first verdict is the message's."""
+        recording = self._write_once(tenant, entity, sequence, decision)
+        verdict = recording.verdict
+        while recording.more:
+            recording = self._write_once(tenant, entity, sequence, decision)
+        return verdict
+
+    def _write_once(self, tenant: str, entity: str, sequence: int, decision: _Decision) -> Recording:
+        with self._database.transaction() as connection:
+            record = _head(connection, tenant, entity)
+            recording = decision(record, _waiting(connection, record, sequence))
+            _write(connection, recording)
+        return recording
 
 
 def _where(**named: str | None) -> tuple[str, tuple[str, ...]]:

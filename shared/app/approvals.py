@@ -82,16 +82,14 @@ def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, sou
         source,
         lambda found: approvals.vote(found, said, ports.now()),
     )
-    if ruled.status not in ("pending", said.verdict):
-        how = "expired to" if ruled.expired else "was already"
-        raise Permanent(f"approval {approval} {how} {ruled.status}", code="already-decided")
+    if not approvals.stands(ruled, said):
+        raise approvals.refusal(ruled, said)
     return ruled
 
 
 def tick_approval(ports: Ports, tenant: str, approval: str, *, source: str) -> Approval:
     """Escalate or expire an approval that is overdue, and return it; safe to call at any time, any number of times."""
-    level = ports.approvals.find(tenant, approval).level
-    return _rule(ports, tenant, approval, f"tick:{level}", source, lambda found: approvals.tick(found, ports.now()))
+    return _rule(ports, tenant, approval, "tick", source, lambda found: approvals.tick(found, ports.now()))
 
 
 def _rule(
@@ -102,13 +100,15 @@ def _rule(
     latest = [found]
 
     def decide(task: Task) -> Decision:
-        ruled = ruling(ports.approvals.find(tenant, approval))
+        stored = ports.approvals.find(tenant, approval)
+        ruled = ruling(stored)
         latest[0] = ruled.approval
-        if not ruled.facts and ruled.approval == found:
+        if not ruled.facts and ruled.approval == stored:
             return Decision(task)
         check_running(task)
         return Decision(evolve(task, *ruled.facts), ruled.facts, approval=ruled.approval)
 
-    cause = Cause(derive(approval, name), tenant, found.task, found.entity, source)
+    # The level makes ids of the same request differ when each of two levels' deadlines speaks through it.
+    cause = Cause(derive(approval, name, found.level), tenant, found.task, found.entity, source)
     change(ports, cause, decide)
     return latest[0]

@@ -169,11 +169,9 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
     due = tick(approval, now)
     approval = due.approval
     _check_voter(approval, said)
-    if approval.status != "pending":
-        return _answer_again(due, said)
     if said.digest != approval.digest:
         raise Permanent("the content changed since it was shown; look again", code="stale-digest", where="digest")
-    if any(cast.by.name == said.by.name for cast in approval.votes):
+    if approval.status != "pending" or _cast(approval, said.by) is not None:
         return _answer_again(due, said)
     approval = approval.model_copy(update={"votes": (*approval.votes, said)})
     return _counted(Ruling(approval, due.facts), said)
@@ -187,15 +185,35 @@ def _check_voter(approval: Approval, said: Vote) -> None:
 
 
 def _answer_again(due: Ruling, said: Vote) -> Ruling:
-    """A person repeats themselves, or comes after the decision."""
-    approval = due.approval
-    cast = next((cast.verdict for cast in approval.votes if cast.by.name == said.by.name), None)
-    if cast == said.verdict or (approval.status == said.verdict and not approval.expired):
+    """A person repeats themselves, or comes after the decision.
+
+    What the tick before the vote did must be written even when the vote is refused: the caller asks `stands`.
+    """
+    if due.facts or stands(due.approval, said):
         return due
-    if due.facts:  # the tick above just expired or escalated it: that must be written, and is the answer
-        return due
+    raise refusal(due.approval, said)
+
+
+def stands(approval: Approval, said: Vote) -> bool:
+    """Tell whether the approval says what the vote says: the vote counts, or a decision agrees with it.
+
+    A default that nobody voted for agrees with no one: whoever comes after it came too late.
+    """
+    cast = _cast(approval, said.by)
+    if approval.status == "pending":
+        return cast == said.verdict
+    return approval.status == said.verdict and (cast == said.verdict or not approval.expired)
+
+
+def refusal(approval: Approval, said: Vote) -> Permanent:
+    """Return what to tell a person whose vote does not stand."""
     how = "expired to" if approval.expired else "was already"
-    raise Permanent(f"approval {approval.id} {how} {cast or approval.status}", code="already-decided")
+    outcome = approval.status if approval.status != "pending" else _cast(approval, said.by)
+    return Permanent(f"approval {approval.id} {how} {outcome}", code="already-decided")
+
+
+def _cast(approval: Approval, person: Person) -> Verdict | None:
+    return next((cast.verdict for cast in approval.votes if cast.by.name == person.name), None)
 
 
 def _counted(ruling: Ruling, said: Vote) -> Ruling:

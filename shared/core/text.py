@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator
 
 _WORD = re.compile(r"[^\W_]+")
+_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
 # A sentence ends at a full stop before something that is not lower case, at an empty line, and
 # where a list item begins.
 _BOUNDARY = re.compile(
     r"(?<=[.!?;:])[\"')\]]*\s+(?![a-zà-ÿ\s])|\n\s*\n\s*|\n(?=[ \t]*(?:[-*•·]|\(?[0-9a-z]{1,3}[.)])[ \t])"
 )
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[a-z]|e\.g|i\.e|etc|cf|vs|no|inc|ltd|co|corp|mr|mrs|ms|dr|art|sec)\.$", re.I)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[a-z]|\d[\d.]*|e\.g|i\.e|etc|cf|vs|no|inc|ltd|co|corp|mr|mrs|ms|dr|art|sec)\.$", re.IGNORECASE
+)
 _EDGE = " \t\r\n\f\v*#=_-•·"
 
 
@@ -27,7 +30,8 @@ def lowered(text: str) -> str:
 
 def words(lower: str) -> list[str]:
     """Return the words of a text that is in lower case: runs of letters and digits."""
-    return _WORD.findall(lower)
+    # Translating is four times as fast as matching, but only ASCII has a table this small.
+    return lower.translate(_SPACED).split() if lower.isascii() else _WORD.findall(lower)
 
 
 def locate(lower: str, phrase: list[str], start: int = 0) -> tuple[int, int] | None:

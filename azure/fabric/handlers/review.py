@@ -29,7 +29,7 @@ Steps = Generator[Any, Any, Any]
 blueprint = df.Blueprint()
 
 
-class Backoff(df.RetryOptions):  # type: ignore[misc]  the SDK ships no types
+class Backoff(df.RetryOptions):  # type: ignore[misc]  # the SDK ships no types
     """The workflow table's retry, in the words of the durable extension (which the SDK knows only half of)."""
 
     def __init__(self, retry: Retry) -> None:
@@ -55,9 +55,10 @@ def review_v1(context: df.DurableOrchestrationContext) -> Steps:
     waiting = [one["document"] for one in settled if one["outcome"] == NEEDS_APPROVAL]
     context.set_custom_status({"documents": given["documents"], "waiting": len(waiting)})
     decided: list[Outcome] = yield from _all(context, names.APPROVAL_CHECKPOINT, names.checkpoint, given, waiting)
-    ends = [one["outcome"] for one in settled if one["outcome"] != NEEDS_APPROVAL] + [one["outcome"] for one in decided]
     context.set_custom_status({"documents": given["documents"], "waiting": 0})
-    return {"task": given["task"], "run": given["run"], "documents": len(ends)} | {end: ends.count(end) for end in sorted(set(ends))}
+    ends = [one["outcome"] for one in (*settled, *decided) if one["outcome"] != NEEDS_APPROVAL]
+    counts = {end: ends.count(end) for end in sorted(set(ends))}
+    return {"task": given["task"], "run": given["run"], "documents": len(ends), "outcomes": counts}
 
 
 def review_document_v1(context: df.DurableOrchestrationContext) -> Steps:

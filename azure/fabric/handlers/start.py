@@ -49,7 +49,8 @@ async def obey(client: df.DurableOrchestrationClient, event: AnyEvent) -> str:
     """Do what the event asks of a review and say what that was; Permanent when it asks nothing of one."""
     act = _ACTS.get(event.type)
     if act is None:
-        raise Permanent(f"{event.type} starts, wakes or stops no review; known: {', '.join(_ACTS)}", code="not-for-reviews", where="type")
+        what = f"{event.type} starts, wakes or stops no review; known: {', '.join(_ACTS)}"
+        raise Permanent(what, code="not-for-reviews", where="type")
     return await act(client, event)
 
 

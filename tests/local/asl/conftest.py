@@ -33,9 +33,11 @@ class VirtualClock:
     waits: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
+        """Return the moment."""
         return self.moment
 
     def wait(self, seconds: float) -> None:
+        """Let the time pass and note how much."""
         self.waits.append(seconds)
         self.moment += timedelta(seconds=seconds)
 
@@ -49,6 +51,7 @@ class Functions:
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
     def __call__(self, function: str, payload: Any) -> Any:
+        """Note the call and answer with the next outcome."""
         name = function.rpartition(":")[2]
         self.calls.append((name, payload))
         outcome = self.outcomes[name].pop(0)

@@ -14,7 +14,14 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "asl"
 NAMES = sorted(path.stem for path in SAMPLES.glob("*.json"))
 
 # What moto 5.2.5 answers otherwise than the service does, by sample.
-MOTO_DIFFERS: dict[str, str] = {}
+MOTO_DIFFERS = {
+    "choice_string_matches": "does not know the escape of the star",
+    "choice_timestamps": "knows no offsets",
+    "choice_variable_missing": "goes on to Default",
+    "intrinsics_escapes": "loses what is escaped",
+    "map_not_an_array": "reports JSONata's States.QueryEvaluationError",
+    "parallel_parameters_selector": "wraps what `$[0].x` finds in an array",
+}
 
 
 def without_functions(name: str) -> bool:
@@ -73,11 +80,25 @@ def moto_machine() -> Iterator[Callable[[Any, str], str]]:
             started = client.start_execution(
                 stateMachineArn=arn, name=given.get("name", f"{name}-1"), input=json.dumps(given["input"])
             )
-            for thread in {*threading.enumerate()} - before:
-                thread.join(timeout=30)
-            return client.describe_execution(executionArn=started["executionArn"])
+            return ended(client, started["executionArn"], before)
 
         yield run
+
+
+def moto_cases() -> Iterator[Any]:
+    """Name the samples for moto; where it is known to differ, the test must fail."""
+    for name in filter(without_functions, NAMES):
+        reason = MOTO_DIFFERS.get(name)
+        yield pytest.param(name, marks=[pytest.mark.xfail(reason=reason)] if reason else [])
+
+
+def ended(client: Any, execution: str, before: set[threading.Thread]) -> Any:
+    """Wait for an execution by its threads, which moto starts one from another."""
+    while (found := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        for thread in {*threading.enumerate()} - before:
+            if thread.is_alive():
+                thread.join(timeout=30)
+    return found
 
 
 def moto_output(text: str | None) -> Any:
@@ -88,11 +109,11 @@ def moto_output(text: str | None) -> Any:
         return text
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if without_functions(name)])
+@pytest.mark.parametrize("name", [*moto_cases()])
 def test_moto_agrees(
     name: str, sample: Callable[[str], dict[str, Any]], moto_machine: Callable[[Any, str], Any]
 ) -> None:
-    """moto's interpreter, written by others, ends the samples without functions in the same way."""
+    """Moto's interpreter, written by others, ends the samples without functions in the same way."""
     given = sample(name)
     expect = given["expect"]
     found = moto_machine(given, name.replace("_", "-"))

@@ -1,0 +1,1 @@
+"""GCP: the system of record, fed by ordered Pub/Sub push and kept in Spanner."""

@@ -1,0 +1,1 @@
+"""The ports on GCP's products; nothing here decides anything."""

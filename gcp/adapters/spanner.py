@@ -1,0 +1,206 @@
+"""The system of record on Spanner: `core.recording` decides inside one read-write transaction per message.
+
+The function given to Spanner reads, decides and buffers mutations, nothing else: it runs anew after an abort.
+https://cloud.google.com/spanner/docs/transactions
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import astuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from google.api_core import exceptions
+from google.cloud.spanner_v1 import COMMIT_TIMESTAMP, KeyRange, KeySet, param_types
+
+from shared.core.recording import (
+    WINDOW,
+    AuditRow,
+    BillingRow,
+    EntityRecord,
+    Parked,
+    Recording,
+    Verdict,
+    decide,
+    keep,
+    skip,
+)
+from shared.errors import Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from google.cloud.spanner_v1.database import Database
+    from google.cloud.spanner_v1.transaction import Transaction
+
+    from shared.events.catalog import AnyEvent
+
+    Decision = Callable[[EntityRecord, Mapping[int, Parked]], Recording]
+
+_ENTITIES = ("Tenant", "Entity", "Last", "Chain", "UpdatedAt")
+_INBOX = ("Tenant", "Entity", "Sequence", "EventId", "AppliedAt")
+_AUDIT = ("Tenant", "Entity", "Sequence", "EventId", "Type", "Task", "Time", "Body", "Chained", "RecordedAt")
+_BILLING = (
+    *("EventId", "Tenant", "Task", "Entity", "Sequence", "Step", "Model"),
+    *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion", "RecordedAt"),
+)
+_PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")
+
+# Pub/Sub delivers again; what is listed here is worth that.
+_PASSING = (
+    exceptions.Aborted,
+    exceptions.DeadlineExceeded,
+    exceptions.ServiceUnavailable,
+    exceptions.ResourceExhausted,
+    exceptions.RetryError,
+)
+
+
+class SpannerRecords:
+    """The `Records` port.
+
+    `patience` is how long aborted transactions are run anew; `retry_delay` is the pause before that where the
+    server names none (the emulator does not).
+    """
+
+    def __init__(self, database: Database, *, patience: float = 20.0, retry_delay: float | None = None) -> None:
+        self._database = database
+        self._retry = {"timeout_secs": patience, "default_retry_delay": retry_delay}
+
+    def apply(self, event: AnyEvent, at: datetime) -> Verdict:
+        """Record the event, all its rows in one transaction."""
+        return self._record(
+            event.tenant, event.entity, event.sequence, lambda record, waiting: decide(record, waiting, event, at)
+        )
+
+    def park(self, poison: Parked) -> Verdict:
+        """Keep a message that cannot be read."""
+        return self._record(
+            poison.tenant, poison.entity, poison.sequence, lambda record, waiting: keep(record, waiting, poison)
+        )
+
+    def skip(self, tenant: str, entity: str, sequence: int, *, by: str, reason: str, at: datetime) -> Verdict:
+        """Settle the number that holds the entity back."""
+        return self._record(
+            tenant, entity, sequence, lambda record, waiting: skip(record, waiting, sequence, by, reason, at)
+        )
+
+    def head(self, tenant: str, entity: str) -> EntityRecord:
+        """Return how far the entity's record goes."""
+        with _verdicts(), self._database.snapshot() as snapshot:
+            return _head(snapshot, tenant, entity)
+
+    def history(
+        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[AuditRow]:
+        """Return applied events in their entity's order."""
+        named = {"Tenant": tenant, "Task": task, "Entity": entity}
+        rows = self._select("Audit", _AUDIT[:-1], named, after=after, limit=limit)
+        return [AuditRow(*head, _plain(time), body, chained) for *head, time, body, chained in rows]
+
+    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+        """Return what was used."""
+        rows = self._select("Billing", _BILLING[:-1], {"Tenant": tenant, "Task": task})
+        return [BillingRow(*row) for row in rows]
+
+    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+        """Return what waits."""
+        rows = self._select("Parked", _PARKED, {"Tenant": tenant, "Entity": entity})
+        return [_parked_from(row) for row in rows]
+
+    def _record(self, tenant: str, entity: str, sequence: int, decision: Decision) -> Verdict:
+        """Write what the decision says, and go on while parked items are due; the first verdict is the message's."""
+
+        def once(transaction: Transaction) -> Recording:
+            record = _head(transaction, tenant, entity)
+            recording = decision(record, _waiting(transaction, record, sequence))
+            _write(transaction, recording)
+            return recording
+
+        with _verdicts():
+            recording: Recording = self._database.run_in_transaction(once, **self._retry)
+            verdict = recording.verdict
+            while recording.more:
+                recording = self._database.run_in_transaction(once, **self._retry)
+        return verdict
+
+    def _select(
+        self,
+        table: str,
+        columns: Sequence[str],
+        named: Mapping[str, str | None],
+        *,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[list[Any]]:
+        """Return rows in their entities' order; every word of the statement is one of this file's."""
+        given = {name: value for name, value in named.items() if value is not None}
+        where = " AND ".join([*(f"{name} = @{name}" for name in given), "Sequence > @after"])
+        statement = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY Entity, Sequence"  # noqa: S608
+        values: dict[str, Any] = {**given, "after": after}
+        types = dict.fromkeys(given, param_types.STRING) | {"after": param_types.INT64}
+        if limit is not None:
+            statement += " LIMIT @limit"
+            values, types = values | {"limit": limit}, types | {"limit": param_types.INT64}
+        with _verdicts(), self._database.snapshot() as snapshot:
+            return list(snapshot.execute_sql(statement, params=values, param_types=types))
+
+
+@contextmanager
+def _verdicts() -> Iterator[None]:
+    """Turn failures that pass by themselves into Transient."""
+    try:
+        yield
+    except _PASSING as error:
+        raise Transient(f"Spanner: {type(error).__name__}") from error
+
+
+def _head(reader: Any, tenant: str, entity: str) -> EntityRecord:  # noqa: ANN401  a snapshot or a transaction
+    rows = list(reader.read("Entities", _ENTITIES[:-1], KeySet(keys=[(tenant, entity)])))
+    return EntityRecord(*rows[0]) if rows else EntityRecord(tenant, entity)
+
+
+def _waiting(transaction: Transaction, record: EntityRecord, sequence: int) -> dict[int, Parked]:
+    """Return the first parked items after the last applied number, and the one at `sequence`."""
+    key = (record.tenant, record.entity)
+    after = KeySet(ranges=[KeyRange(start_open=(*key, record.last), end_closed=key)])
+    found = _items(transaction.read("Parked", _PARKED, after, limit=WINDOW))
+    if len(found) == WINDOW and sequence > max(found):
+        found |= _items(transaction.read("Parked", _PARKED, KeySet(keys=[(*key, sequence)])))
+    return found
+
+
+def _items(rows: Any) -> dict[int, Parked]:  # noqa: ANN401  a streamed result
+    return {item.sequence: item for item in map(_parked_from, rows)}
+
+
+def _parked_from(row: Sequence[Any]) -> Parked:
+    *head, at = row
+    return Parked(*head, _plain(at))
+
+
+def _plain(time: datetime) -> datetime:
+    """Return Spanner's kind of datetime as Python's own."""
+    return datetime.combine(time.date(), time.timetz())
+
+
+def _write(transaction: Transaction, recording: Recording) -> None:
+    """Buffer the rows, the entity's before those that lie under it."""
+    record = recording.record
+    if not (recording.audit or recording.park):
+        return
+    transaction.insert_or_update("Entities", _ENTITIES, [(*astuple(record), COMMIT_TIMESTAMP)])
+    if recording.park:
+        transaction.insert_or_update("Parked", _PARKED, [astuple(recording.park)])
+    if not recording.audit:
+        return
+    audit = recording.audit
+    inbox = [(row.tenant, row.entity, row.sequence, row.event_id, COMMIT_TIMESTAMP) for row in audit]
+    transaction.insert("Inbox", _INBOX, inbox)
+    transaction.insert("Audit", _AUDIT, [(*astuple(row), COMMIT_TIMESTAMP) for row in audit])
+    if recording.billing:
+        transaction.insert("Billing", _BILLING, [(*astuple(row), COMMIT_TIMESTAMP) for row in recording.billing])
+    key = (record.tenant, record.entity)
+    settled = KeyRange(start_closed=key, end_closed=(*key, record.last))
+    transaction.delete("Parked", KeySet(ranges=[settled]))
