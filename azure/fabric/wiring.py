@@ -41,6 +41,11 @@ def identity_is_vouched_for() -> bool:
     return not deployed or os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 
 
+def refuse_objects_in_json() -> None:
+    """Keep the durable SDK from making objects of the classes that a payload names: plain JSON in, plain JSON out."""
+    os.environ["AZURE_FUNCTIONS_DURABLE_STRICT_TYPING"] = "1"
+
+
 @cache
 def _azure() -> Ports:
     what = "not every port has an Azure adapter yet; set AGENTFABRIC_PORTS=module:callable"

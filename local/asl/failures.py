@@ -148,10 +148,10 @@ def error_names(entries: Json, index: int, where: str) -> frozenset[str]:
     """Read ErrorEquals of one entry; States.ALL stands alone and last."""
     names = entries[index].get("ErrorEquals")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise broken(f"{where}.ErrorEquals", "must be a list of error names")
+        raise broken(f"{where}/ErrorEquals", "must be a list of error names")
     for name in names:
         if name.startswith("States.") and name not in _RESERVED:
-            raise broken(f"{where}.ErrorEquals", f"{name} is not a name the service knows")
+            raise broken(f"{where}/ErrorEquals", f"{name} is not a name the service knows")
     if ALL in names and (len(names) > 1 or index < len(entries) - 1):
-        raise broken(f"{where}.ErrorEquals", "States.ALL must stand alone and in the last entry")
+        raise broken(f"{where}/ErrorEquals", "States.ALL must stand alone and in the last entry")
     return frozenset(names)

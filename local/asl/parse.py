@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Fields = Mapping[str, Json]
 
 _INVOKE = re.compile(r"arn:[\w-]+:states:::lambda:invoke")
-_FUNCTION = re.compile(r"arn:[\w-]+:lambda:[\w-]*:\d*:function:\S+|\$\{\w+\}")
+_FUNCTION = re.compile(r"arn:[\w-]+:lambda:[\w-]*:\d*:function:\S+|\$\{[\w.]+\}")
 _LONGEST_NAME = 80
 _EVERYWHERE = frozenset({"Type", "Comment", "QueryLanguage"})
 _PATHS = frozenset({"InputPath", "OutputPath"})
@@ -143,7 +143,7 @@ def _flow(name: str, fields: Fields, where: str, *, parameters: str = "Parameter
         parameters=_template(fields, parameters, where),
         selector=_template(fields, "ResultSelector", where),
         result_path=None if put == "$" else compile_result_path(put, f"{where}/ResultPath"),
-        result_path_size=len(put or "") * 2 + 8,
+        result_path_size=len(put or "") * 6 + 16,
         output_path=_path(fields, "OutputPath", where),
         remeasure=any(str(fields.get(key)).startswith("$$") for key in _PATHS),
     )
@@ -152,8 +152,9 @@ def _flow(name: str, fields: Fields, where: str, *, parameters: str = "Parameter
 def _template(fields: Fields, name: str, where: str) -> states.Template | None:
     if name not in fields:
         return None
+    fill = compile_template(fields[name], f"{where}/{name}")
     fixed, times = growth(fields[name]) or (STATE_BYTES + 1, 0)
-    return states.Template(compile_template(fields[name], f"{where}/{name}"), fixed, times)
+    return states.Template(fill, fixed, times)
 
 
 def _recovery(fields: Fields, where: str) -> Recovery:

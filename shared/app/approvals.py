@@ -13,7 +13,7 @@ from shared.core.decision import Decision
 from shared.core.journal import digest
 from shared.core.task import check_running, evolve
 from shared.core.workflow import workflow
-from shared.errors import NotFound, Permanent
+from shared.errors import NotFound
 from shared.events.catalog import Cause
 from shared.events.ids import derive
 

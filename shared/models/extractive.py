@@ -45,19 +45,17 @@ def _classify(prompt: Prompt) -> dict[str, Any]:
     signs = _signs(prompt.classes)
     lower = lowered(prompt.text)
     heard = Heard(lower, signs.wordings)
-    seen = signs.sightings(heard)
-    seen = _main_first(seen) if seen else signs.by_keywords(heard)
-    if not seen:
-        return {"label": UNKNOWN, "score": 0.0, "evidence": [], "runner_up": "", "also": []}
-    names = list(dict.fromkeys(sighting.name for sighting in seen))
-    main = seen[0]
-    rivals = [name for _, name in signs.runners_up(heard) if name != main.name]
+    seen = _main_first(signs.sightings(heard))
+    also = list(dict.fromkeys(sighting.name for sighting in seen if sighting.name != seen[0].name))
+    seen = seen or signs.by_keywords(heard)
+    label, score = (seen[0].name, seen[0].score) if seen else (UNKNOWN, 0.0)
+    rivals = (*also, *signs.alike(heard), *(sighting.name for sighting in seen))
     return {
-        "label": main.name,
-        "score": round(main.score, 4),
+        "label": label,
+        "score": round(score, 4),
         "evidence": [_evidence(sighting, prompt.text, lower) for sighting in seen[:_WORTH_NAMING]],
-        "runner_up": next(iter([*names[1:], *rivals]), ""),
-        "also": [name for name in names[1:] if main.what.startswith("keywords") is False],
+        "runner_up": next((name for name in rivals if name != label), ""),
+        "also": also,
     }
 
 
@@ -68,9 +66,9 @@ def _signs(classes: tuple[ClassProfile, ...]) -> Signs:
 
 def _main_first(seen: Sequence[Sighting]) -> list[Sighting]:
     """Put first what the text is: the earliest of the signs that are about as good as the best."""
-    best = max(sighting.score for sighting in seen)
-    main = next(sighting for sighting in seen if sighting.score >= best - _AS_GOOD)
-    return [main, *(sighting for sighting in seen if sighting is not main)]
+    best = max((sighting.score for sighting in seen), default=0.0)
+    main = [sighting for sighting in seen if sighting.score >= best - _AS_GOOD][:1]
+    return main + [sighting for sighting in seen if sighting not in main]
 
 
 def _evidence(sighting: Sighting, text: str, lower: str) -> dict[str, Any]:

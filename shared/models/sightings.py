@@ -55,6 +55,7 @@ class Heard:
     def __init__(self, lower: str, known: Wordings) -> None:
         self.words = words(lower)
         self.kinds = known.kinds(self.words)
+        self.passages = known.passages(self.kinds)
         self.joined = f" {' '.join(self.words)} "
         self.vocabulary = frozenset(self.words)
 
@@ -103,7 +104,7 @@ class Signs:
         A class whose wording is explained by another's is left out; a deciding phrase within a
         wording that does not have it takes the passage over.
         """
-        passages = _apart([one for one in self.wordings.passages(text.kinds) if one.likeness >= _ALIKE])
+        passages = _apart([one for one in text.passages if one.likeness >= _ALIKE])
         seen = {passage: self._worded(passage, text) for passage in passages}
         loose: dict[str, Sighting] = {}
         for name, phrase, at in self._unexplained(text, passages):
@@ -115,9 +116,9 @@ class Signs:
         found = (*seen.values(), *loose.values())
         return sorted(found, key=lambda one: (one.start, -one.score))
 
-    def runners_up(self, text: Heard) -> list[tuple[float, str]]:
-        """Return every class whose wording the text resembles, also those that another explains."""
-        return [(one.likeness, self.names[one.reference]) for one in self.wordings.passages(text.kinds)]
+    def alike(self, text: Heard) -> list[str]:
+        """Return every class whose wording the text resembles, the most alike first, explained or not."""
+        return [self.names[one.reference] for one in text.passages]
 
     def by_keywords(self, text: Heard) -> list[Sighting]:
         """Return the classes whose keywords the text has, the surest first."""

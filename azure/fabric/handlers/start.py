@@ -18,7 +18,7 @@ from shared.errors import Permanent, Transient
 from shared.events.catalog import AnyEvent
 
 Status = df.OrchestrationRuntimeStatus
-_ACTIVE = [Status.Pending, Status.Running, Status.Suspended, Status.ContinuedAsNew]
+_ACTIVE = [Status.Pending, Status.Running, Status.Suspended]
 
 logger = logging.getLogger(__name__)
 blueprint = df.Blueprint()

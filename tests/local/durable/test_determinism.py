@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 Context = Any
 Flow = Generator[Any, Any, Any]
 
-pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:azure.functions df_loads:DeprecationWarning", "ignore:Potential duplicate Task:UserWarning"
+)
 
 
 def one(number: int) -> int:

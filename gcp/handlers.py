@@ -1,0 +1,130 @@
+"""What the two functions do: unwrap, call the use case, answer with its verdict.
+
+Pub/Sub delivers a push again until it is answered with 2xx, and holds the entity's later messages back
+meanwhile. So whatever was kept (applied, duplicate, parked) is 204, and only what may pass by itself is 503.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gcp import wire, wiring
+from shared.app import record as use
+from shared.errors import Permanent
+from shared.events.catalog import explain
+from shared.events.ids import MAX_NUMBER, Entity, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Request, Response
+
+    from shared.core.recording import AuditRow
+
+_MAX_QUESTION = 64 * 1024
+_MAX_PAGE = 1000
+_log = logging.getLogger(__name__)
+
+
+@wire.with_verdicts
+def record(request: Request) -> Response:
+    """Write one pushed event into the record."""
+    if request.method != "POST":
+        raise Permanent("a push is a POST", code="method-not-allowed")
+    wiring.gate().admit_push(request.headers)
+    message = wire.unwrap(wire.read_body(request))
+    verdict = use.record(wiring.ports(), message.data, message.attributes)
+    if verdict != "applied":
+        _log.info("message %s: %s", message.message_id, verdict)
+    return wire.no_content()
+
+
+@wire.with_verdicts
+def query(request: Request) -> Response:
+    """Answer a question about the caller's tenant, or take an operator's decision."""
+    asked = _ROUTES.get(request.path)
+    if asked is None:
+        raise Permanent(f"no such path; there are {', '.join(_ROUTES)}", code="no-such-path")
+    method, route = asked
+    if request.method != method:
+        raise Permanent(f"{request.path} takes {method}", code="method-not-allowed")
+    return wire.answer(route(request))
+
+
+def _tenant(request: Request) -> str:
+    return wiring.gate().caller(request.headers).tenant
+
+
+def _events(request: Request) -> dict[str, Any]:
+    """The applied events of a task or an entity, a page at a time."""
+    tenant = _tenant(request)
+    named = {name: request.args[name] for name in ("task", "entity") if request.args.get(name)}
+    if len(named) != 1:
+        raise Permanent("name either a task or an entity", where="task")
+    limit = wire.number(request, "limit", 100, least=1, most=_MAX_PAGE)
+    after = wire.number(request, "after", 0, least=0, most=MAX_NUMBER)
+    rows = wiring.ports().records.history(tenant, **named, after=after, limit=limit)
+    more = rows[-1].sequence if len(rows) == limit else None
+    return {"events": [_event(row) for row in rows], "next": more}
+
+
+def _event(row: AuditRow) -> dict[str, Any]:
+    return {"sequence": row.sequence, "hash": row.hash, "event": json.loads(row.body)}
+
+
+def _bill(request: Request) -> dict[str, Any]:
+    """What the tenant, or one of its tasks, used."""
+    rows = wiring.ports().records.bill(_tenant(request), task=request.args.get("task") or None)
+    return {"cost_micro_usd": sum(row.cost_micro_usd for row in rows), "usage": [asdict(row) for row in rows]}
+
+
+def _parked(request: Request) -> dict[str, Any]:
+    """What waits for a gap to close or a person to decide."""
+    rows = wiring.ports().records.parked(_tenant(request), entity=request.args.get("entity") or None)
+    return {"parked": [asdict(row) | {"at": row.at.isoformat()} for row in rows]}
+
+
+def _verify(request: Request) -> dict[str, Any]:
+    """Whether the entity's audit trail still is what was written."""
+    entity = request.args.get("entity")
+    if not entity:
+        raise Permanent("name the entity", where="entity")
+    found = use.verify(wiring.ports(), _tenant(request), entity)
+    return asdict(found) | {"intact": found.broken is None}
+
+
+class _Skip(BaseModel):
+    """An operator's decision on a parked number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entity: Entity
+    sequence: Sequence
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+def _skip(request: Request) -> dict[str, Any]:
+    """Let an entity go on without the number that holds it back."""
+    caller = wiring.gate().caller(request.headers)
+    try:
+        said = _Skip.model_validate_json(wire.read_body(request, most=_MAX_QUESTION))
+    except ValidationError as error:
+        raise explain(error) from error
+    verdict = use.skip(
+        wiring.ports(), caller.tenant, said.entity, said.sequence, by=caller.name, reason=said.reason
+    )
+    return {"verdict": verdict}
+
+
+_ROUTES: dict[str, tuple[str, Callable[[Request], dict[str, Any]]]] = {
+    "/events": ("GET", _events),
+    "/bill": ("GET", _bill),
+    "/parked": ("GET", _parked),
+    "/verify": ("GET", _verify),
+    "/skip": ("POST", _skip),
+}

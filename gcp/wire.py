@@ -1,0 +1,134 @@
+"""HTTP and Pub/Sub push on one side, bodies and verdicts on the other. Decides nothing, touches no store.
+
+https://cloud.google.com/pubsub/docs/push#receive_push
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+import traceback
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from flask import Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from werkzeug.exceptions import HTTPException
+
+from shared.errors import Permanent, Transient
+from shared.events.catalog import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BODY = 16 * 1024 * 1024  # the largest message Pub/Sub takes (10 MB), in base64, and its envelope
+_STATUS = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "no-such-path": 404,
+    "method-not-allowed": 405,
+    "not-next": 409,
+    "oversize": 413,
+    "not-configured": 500,
+    "not-wired": 500,
+}
+_log = logging.getLogger(__name__)
+
+
+class Message(BaseModel):
+    """The message inside a push; `data` is decoded."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data: bytes = b""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = Field(default="", alias="messageId")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> object:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+
+
+class Push(BaseModel):
+    """What Pub/Sub posts for one message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    message: Message
+    subscription: str = ""
+
+
+def unwrap(body: bytes) -> Message:
+    """Return the message in a push envelope; Permanent when it is none."""
+    try:
+        return Push.model_validate_json(body).message
+    except ValidationError as error:
+        raise explain(error, code="broken-envelope") from error
+
+
+def read_body(request: Request, *, most: int = MAX_BODY) -> bytes:
+    """Return the request's body; Permanent when there is more of it than anybody may send."""
+    request.max_content_length = most
+    try:
+        return request.get_data(cache=False)
+    except HTTPException as error:
+        raise Permanent(f"the body is larger than {most} bytes or breaks off", code="oversize") from error
+
+
+def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
+    """Return a query parameter that is a whole number within bounds."""
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 17 and least <= int(text) <= most):  # noqa: PLR2004  fits 2**53
+        raise Permanent(f"expected a whole number from {least} to {most}", where=name)
+    return int(text)
+
+
+def answer(content: dict[str, Any], status: int = 200) -> Response:
+    """Return JSON."""
+    return Response(json.dumps(content, ensure_ascii=False), status, mimetype="application/json")
+
+
+def no_content() -> Response:
+    """Return what Pub/Sub takes for an acknowledgement."""
+    return Response(status=204)
+
+
+def with_verdicts(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """Turn what a handler raises into a status and a problem (RFC 9457)."""
+
+    @wraps(handler)
+    def guarded(request: Request) -> Response:
+        try:
+            return handler(request)
+        except Transient as error:
+            return _problem(503, "transient", str(error), {"Retry-After": str(math.ceil(error.retry_after))})
+        except Permanent as error:
+            return _refused(error)
+        except Exception as error:  # noqa: BLE001  the last stop: nothing of it may reach the caller
+            _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))  # noqa: TRY400  its text may be a document's
+            return _problem(500, "internal", "an unexpected failure; the log names its type", {})
+
+    return guarded
+
+
+def _refused(error: Permanent) -> Response:
+    status = _STATUS.get(error.code, 400)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}  # noqa: PLR2004  Unauthorized
+    if status == 500:  # noqa: PLR2004  our own mistake
+        _log.error("%s: %s", error.code, error)
+        return _problem(status, error.code, "this deployment is not set up; the log says what is missing", {})
+    return _problem(status, error.code, str(error), headers)
+
+
+def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> Response:
+    content = {"type": f"urn:agentfabric:problem:{code}", "title": code, "status": status, "detail": detail}
+    return Response(json.dumps(content), status, headers, mimetype="application/problem+json")
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.name}:{frame.lineno}"
