@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import PurePath
 from traceback import extract_tb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aws import wire
-from aws.adapters.telemetry import count, note
+from aws.adapters.telemetry import Noted, count, note
 from shared.errors import FabricError, Permanent, Transient
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
     return handler
 
 
-def _about(event: Json) -> dict[str, str]:
+def _about(event: Json) -> Noted:
     """Return what a plain input says about itself, as far as it is names."""
-    return {name: event[name][:80] for name in ("tenant", "task", "step") if isinstance(event.get(name), str)}
+    names = ("tenant", "task", "step")
+    return cast("Noted", {name: event[name][:80] for name in names if isinstance(event.get(name), str)})
 
 
 def unforeseen(error: Exception) -> None:

@@ -71,12 +71,18 @@ def unwrap(body: bytes) -> Message:
 
 
 def read_body(request: Request, *, most: int = MAX_BODY) -> bytes:
-    """Return the request's body; Permanent when there is more of it than anybody may send."""
-    request.max_content_length = most
+    """Return the request's body; Permanent when there is more of it than anybody may send.
+
+    flask's own `max_content_length` will not do: functions-framework reads what is left and trips over it.
+    """
+    length = request.content_length
     try:
-        return request.get_data(cache=False)
+        body = request.stream.read(most + 1) if length is None else request.get_data() if length <= most else None
     except HTTPException as error:
-        raise Permanent(f"the body is larger than {most} bytes or breaks off", code="oversize") from error
+        raise Permanent("the body breaks off") from error
+    if body is None or len(body) > most:
+        raise Permanent(f"the body is larger than {most} bytes", code="oversize")
+    return body
 
 
 def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:

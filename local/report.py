@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = {True: 0.1, False: 2.0}
 _MANY = 200
+_FILE_WIDTH = 140
 _STYLES = {"done": "green", "waiting": "yellow", "failed": "red", "queued": "dim", "cancelled": "dim"}
 
 
@@ -75,13 +76,15 @@ def print_table(items: Sequence[Item]) -> None:
 
 
 def _console() -> Console:
-    return Console(soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def _documents(items: Sequence[Item]) -> Table:
-    table = Table("document", "class", "score", "status", "why", box=None, pad_edge=False)
-    table.columns[0].overflow = table.columns[4].overflow = "ellipsis"
-    table.columns[0].no_wrap = table.columns[4].no_wrap = True
+    table = Table(box=None, pad_edge=False, expand=True)
+    table.add_column("document", no_wrap=True, overflow="ellipsis", ratio=2, min_width=20)
+    for heading in ("class", "score", "status"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=3)
     for item in items:
         name = item.name if item.entity in item.name else f"{item.entity}/{item.name}"
         table.add_row(
@@ -154,12 +157,13 @@ def print_tasks(tasks: Sequence[dict[str, Any]]) -> None:
 
 def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
     """Print what waits for a decision, a line each."""
-    table = Table("approval", "entity", "document", "why", "until", "who", box=None, pad_edge=False)
+    table = Table("approval", "entity", "document", "class", "why", "until", "who", box=None, pad_edge=False)
     for approval in approvals:
         table.add_row(
             approval["id"][:8],
             Text(approval["entity"]),
             Text(approval["name"]),
+            Text(approval["shown"]["label"]),
             Text(approval["reason"]),
             approval["deadline"][:16].replace("T", " "),
             ", ".join(approval["approvers"]),

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from local.sqlite.database import Database
 
 TENANT = "local"
+_ENVIRONMENT = {
+    "AGENTFABRIC_PORTS": "local.wiring:ports",
+    "AGENTFABRIC_AUTH": "none",  # who may run this process may read its files
+    "POWERTOOLS_METRICS_DISABLED": "true",
+    "POWERTOOLS_LOG_LEVEL": "WARNING",  # progress is the report's to tell
+}
 _CURRENT: ContextVar[Ports] = ContextVar("ports")
 
 
@@ -36,7 +42,7 @@ def ports() -> Ports:
 @contextmanager
 def using(mine: Ports) -> Iterator[None]:
     """Let every cloud's handlers work on these ports."""
-    os.environ["AGENTFABRIC_PORTS"] = "local.wiring:ports"
+    os.environ.update(_ENVIRONMENT)
     token = _CURRENT.set(mine)
     try:
         yield

@@ -10,10 +10,11 @@ from aws.adapters.telemetry import count, note
 from aws.verdicts import http, pipeline
 from aws.wire import Json, Request, answer, is_http
 from aws.wiring import ports
-from shared.app.tools import call_tool, describe_tools
+from shared.app.tools import call_tool
 from shared.events.catalog import explain
 from shared.events.ids import Tenant
 from shared.events.strict import load_object
+from shared.tools.registry import schemas
 
 
 class Call(BaseModel):
@@ -42,7 +43,7 @@ def post(request: Request) -> Json:
 
 def listing(_request: Request) -> Json:
     """GET /tools: every tool, as a model needs to know it to call it."""
-    return answer(200, {"tools": describe_tools()})
+    return answer(200, {"tools": schemas()})
 
 
 def _called(tenant: str, name: str, arguments: Json) -> Json:

@@ -27,7 +27,7 @@ from local.cli.shared import (
 if TYPE_CHECKING:
     from local.engine import Engine
 
-_PAGE = 500
+_PAGE = 100
 Ids = Annotated[list[str] | None, typer.Argument(help="Approvals, by id or by its first characters.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that wait.")]
 Label = Annotated[str, typer.Option(help="All that wait and were classified as this.")]
@@ -101,7 +101,7 @@ class Choice:
         """Return those meant; stops with a sentence when there are none."""
         if self.everything:
             return pending
-        chosen = [approval for approval in pending if self.label and approval.get("label") == self.label]
+        chosen = [approval for approval in pending if self.label and approval["shown"]["label"] == self.label]
         chosen += [_only(pending, wanted) for wanted in self.ids]
         if not chosen:
             raise Stop(f"nothing waits that was classified as {self.label!r}; see `agentfabric approvals`", USAGE)
@@ -144,7 +144,14 @@ def _pending(engine: Engine, speaker: Speaker) -> list[dict[str, Any]]:
     while True:
         answer = engine.azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
         page = accepted(*answer)["approvals"]
-        found += page
+        found += [_detail(engine, speaker, approval["id"]) for approval in page]
         if len(page) < _PAGE:
             return found
         query["after"] = page[-1]["id"]
+
+
+def _detail(engine: Engine, speaker: Speaker, approval: str) -> dict[str, Any]:
+    """Return an approval with what is to be decided; its digest binds the answer to exactly that."""
+    return dict(
+        accepted(*engine.azure.call("GET", f"/api/approvals/{approval}", person=speaker.name, roles=speaker.roles))
+    )

@@ -49,11 +49,11 @@ def _history(task: str, entity: str) -> list[dict[str, Any]]:
 
     asked = {name: value for name, value in (("task", task), ("entity", entity)) if value}
     found: list[dict[str, Any]] = []
-    cursor: str | None = None
+    cursor: int | None = None
     while True:
-        query = asked | ({"after": cursor} if cursor else {})
-        answer = accepted(*gcp.query("/events", query, {"X-Tenant": TENANT}))
-        found += answer["events"]
+        query = asked | ({"after": str(cursor)} if cursor else {})
+        answer = accepted(*gcp.query("/events", query, {"X-Agentfabric-Tenant": TENANT}))
+        found += [row["event"] for row in answer["events"]]
         cursor = answer.get("next")
         if not cursor:
             return found

@@ -58,7 +58,7 @@ def status(task: Task, person: Person, home: Home = HOME) -> None:
 
 def tasks(
     person: Person,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 50,
     after: Annotated[str, typer.Option(help="Those after this id.")] = "",
     home: Home = HOME,
     *,

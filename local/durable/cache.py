@@ -8,14 +8,11 @@ the store; must not write to it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from local.durable.execution import Execution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from local.durable.records import Instance
     from local.durable.store import Store
 
@@ -28,29 +25,23 @@ class Executions:
         self._size = size
         self._kept: OrderedDict[str, Execution] = OrderedDict()
 
-    def load(self, instance: Instance) -> Execution:
-        """Return the state of the instance, from memory when it is up to date."""
+    def take(self, instance: Instance) -> Execution:
+        """Return the state of the instance, from memory when it is up to date; `keep` puts it back."""
         kept = self._kept.pop(instance.id, None)
         if kept is None or not _is_current(kept, instance):
             kept = Execution(instance, self._store.history(instance.id))
         kept.instance = instance
-        self._kept[instance.id] = kept
+        return kept
+
+    def keep(self, state: Execution) -> None:
+        """Remember a state whose changes were written."""
+        self._kept[state.instance.id] = state
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
-        return kept
 
     def drop(self, instance: str) -> None:
         """Forget the state of an instance."""
         self._kept.pop(instance, None)
-
-    @contextmanager
-    def safely(self, instance: str) -> Iterator[None]:
-        """Forget the state of an instance when what happens inside fails."""
-        try:
-            yield
-        except BaseException:
-            self.drop(instance)
-            raise
 
 
 def _is_current(kept: Execution, instance: Instance) -> bool:

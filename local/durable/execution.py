@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from local.durable.protocol import ActionType, context_text
-from local.durable.records import COMPLETIONS, SHOWN_TO_SDK, Batch, Event, EventType, Open
+from local.durable.records import SHOWN_TO_SDK, Batch, Event, EventType, Open
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,11 +89,7 @@ class Execution:
         return batch
 
     def _is_stale(self, message: Message) -> bool:
-        if message.generation not in {None, self.instance.generation}:
-            return True
-        if message.type is EventType.EXECUTION_STARTED:
-            return bool(self._fragments)
-        return message.type in COMPLETIONS and message.task not in self.open
+        return message.generation not in {None, self.instance.generation}
 
     def _makes_retry_go_on(self, message: Message | Event) -> bool:
         task = None if message.task is None else self.open.get(message.task)

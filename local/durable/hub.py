@@ -210,31 +210,37 @@ class Hub:
         return Message(activity.instance, kind, body, now, activity.generation, activity.task)
 
     def _run_episode(self, instance: str) -> None:
-        with self._executions.safely(instance), self._store.transaction():
-            now = self._time()
-            messages = self._store.due_messages(instance, now, _BATCH)
-            current = self._store.instance(instance)
-            if current is None or current.status.finished:
-                self._store.drop(messages)
-            elif current.status is Status.SUSPENDED:
-                self._store.park(messages)
-            else:
-                self._take_in(current, messages, max(now, current.updated))
+        with self._store.transaction():
+            state = self._let_in(instance, self._time())
+        if state is not None:
+            self._executions.keep(state)
 
-    def _take_in(self, instance: Instance, messages: list[Message], now: int) -> None:
-        state = self._executions.load(instance)
+    def _let_in(self, instance: str, now: int) -> Execution | None:
+        """Give an instance what is due; return its state when it is worth being kept in memory."""
+        messages = self._store.due_messages(instance, now, _BATCH)
+        current = self._store.instance(instance)
+        if current is not None and current.status is Status.SUSPENDED:
+            self._store.park(messages)
+        elif current is not None and not current.status.finished:
+            return self._take_in(current, messages, max(now, current.updated))
+        else:
+            self._store.drop(messages)
+        return None
+
+    def _take_in(self, instance: Instance, messages: list[Message], now: int) -> Execution | None:
+        state = self._executions.take(instance)
         batch = state.select(messages)
         self._store.drop([*batch.taken, *batch.stale])
         self._store.park(batch.early)
         if not batch.taken:
-            return
+            return state
         events = [orchestrator_started(now), *(message.as_event() for message in batch.taken)]
         position = state.length
         state.receive(events)
-        reply = self._ask(instance, state)
-        step = conclude(state, reply, now, self._functions, strict=self._options.strict)
+        step = conclude(state, self._ask(instance, state), now, self._functions, strict=self._options.strict)
         self._store.append(instance.id, position, [*events, *step.events])
         self._writer.write(replace(instance, length=state.length), step, now)
+        return state if step.goes_on else None
 
     def _ask(self, instance: Instance, state: Execution) -> Reply:
         try:

@@ -200,6 +200,11 @@ class Step:
     next_input: str | None = None
     ending: Ending | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the generation has more episodes to come."""
+        return self.ending is None and not self.continue_as_new
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

@@ -60,7 +60,6 @@ class Writer:
 
     def end(self, instance: Instance, ending: Ending, now: int, *, tell: bool = True) -> None:
         """Write how an instance ended, and let its parent know."""
-        self._executions.drop(instance.id)
         self._store.clear_messages(instance.id)
         if not self._keep_history:
             self._store.clear_history(instance.id)
@@ -81,7 +80,6 @@ class Writer:
         self._store.forget(family)
 
     def _continue_as_new(self, instance: Instance, input_: str | None) -> None:
-        self._executions.drop(instance.id)
         self._store.clear_history(instance.id)
         self._store.clear_messages(instance.id, keep_events=True)
         self.begin([replace(instance, generation=instance.generation + 1, length=0, input=input_)])

@@ -8,6 +8,7 @@ from shared.app.approvals import approval_id
 from shared.app.commit import change
 from shared.app.findings import findings
 from shared.core import task as tasks
+from shared.core.decision import Decision
 from shared.core.workflow import workflow
 from shared.errors import NotFound, Permanent
 from shared.events.catalog import Cause
@@ -16,7 +17,6 @@ from shared.events.ids import derive
 
 if TYPE_CHECKING:
     from shared.core.approval import Approval
-    from shared.core.decision import Decision
     from shared.core.journal import Entry
     from shared.core.task import Task
     from shared.ports import Ports
@@ -29,12 +29,13 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
     """
     current = ports.tasks.load(tenant, task)
     cause = Cause(derive(current.run_id, document, "record"), tenant, task, current.entity, source)
-    return change(
-        ports,
-        cause,
-        lambda now: tasks.settle(now, _reviewed(ports, now, document)),
-        claim=f"settle:{current.run_id}:{document}",
-    )
+
+    def decide(now: Task) -> Decision:
+        if tasks.is_settled(now, document):
+            return Decision(now)
+        return tasks.settle(now, _reviewed(ports, now, document))
+
+    return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
 
 
 def fail_document(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from shared.app.commit import change, relay
 from shared.core import stepping
 from shared.core.completion import Completion, Prompt, Usage
+from shared.core.money import cost, total, worst_case
 from shared.core.stepping import Call
 from shared.core.workflow import Step, workflow
 from shared.errors import FabricError, Permanent, Transient
@@ -18,6 +19,9 @@ from shared.events.ids import Position, TaskId, Tenant, derive
 from shared.tools.registry import Toolbox, get
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.core.decision import Decision
     from shared.core.journal import Entry
     from shared.core.task import Task
     from shared.ports import Models, Ports
@@ -38,17 +42,21 @@ class StepRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class MeteredModels:
-    """The models, counting what is used and refusing what the step did not set money aside for."""
+    """The models, counting what is used and refusing what the attempt did not set money aside for."""
 
     models: Models
-    step: Step
+    entry: Entry
     used: list[Usage] = field(default_factory=list)
 
     def complete(self, prompt: Prompt) -> Completion:
-        """Answer within the step's reserve; Permanent when the call would cost more than is left of it."""
-        if self.step.tokens is None:
-            raise Permanent(f"step {self.step.name} has no money for a model", code="budget-used-up")
+        """Answer within what is set aside; Permanent, before anything is paid, when the call could cost more."""
+        left = self.entry.reserved - total(self.used)
+        most = worst_case(prompt.tokens_in, prompt.max_output_tokens)
+        if most > left:
+            what = f"a call of step {self.entry.step} may cost {most} micro-USD, {left} of what it set aside are left"
+            raise Permanent(what, code="budget-used-up")
         completion = self.models.complete(prompt)
+        cost(completion.usage)  # a model nobody has priced ends the step here, not in the middle of its bookkeeping
         self.used.append(completion.usage)
         return completion
 
@@ -71,33 +79,68 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
 
 
 def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None, source: str) -> Entry:
-    cause = _cause(task, call, entry.attempt + 1 if entry else 1, "start", source)
-    change(ports, cause, lambda current: stepping.start(current, step, call, entry), claim=cause.id)
+    """Write the intent, as long as the step's entry is the one that was seen; else somebody else is at it."""
+    busy = Transient(f"another attempt at step {call.step} of document {call.document} has just begun")
+
+    def decide(current: Task) -> Decision:
+        if ports.journal.find(task.tenant, task.id, call.document, call.step) != entry:
+            raise busy
+        return stepping.start(current, step, call, entry)
+
+    attempt = entry.attempt + 1 if entry else 1
+    change(ports, _cause(task, call, attempt, "start", source), decide)
     begun = ports.journal.find(task.tenant, task.id, call.document, call.step)
-    if begun is None:
-        raise Transient(f"the intent of {call.step} is not readable yet")
+    if begun is None or begun.attempt != attempt:
+        raise busy
     return begun
 
 
 def _attempt(ports: Ports, task: Task, step: Step, call: Call, entry: Entry, source: str) -> dict[str, Any]:
-    models = MeteredModels(ports.models, step)
+    models = MeteredModels(ports.models, entry)
     try:
         output = get(entry.tool).run(call.arguments, Toolbox(ports.documents, models)).model_dump(mode="json")
-    except Permanent as error:
-        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, final=True)
+    except (Permanent, Transient) as error:
+        final = isinstance(error, Permanent) or entry.attempt >= step.retry.attempts
+        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, models.used, final=final)
         raise
-    except Transient as error:
-        final = entry.attempt >= step.retry.attempts
-        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, final=final)
-        raise
-    cause = _cause(task, call, entry.attempt, "finish", source)
-    change(ports, cause, lambda current: stepping.finish(current, entry, output, models.used), claim=cause.id)
-    return output
+    return _conclude(ports, _cause(task, call, entry.attempt, "finish", source), entry, output, models.used)
 
 
-def _note_failure(ports: Ports, cause: Cause, entry: Entry, error: FabricError, *, final: bool) -> None:
+def _conclude(
+    ports: Ports, cause: Cause, entry: Entry, output: dict[str, Any], used: Sequence[Usage]
+) -> dict[str, Any]:
+    """Write the result down, unless another attempt was faster; return the one that is in the journal."""
+
+    def decide(current: Task) -> Decision:
+        stored = _stored(ports, entry)
+        if stored.done or stored.input_sha256 != entry.input_sha256:
+            return stepping.meter(current, stored, used)
+        return stepping.finish(current, stored, output, used)
+
+    change(ports, cause, decide, claim=cause.id)
+    stored = _stored(ports, entry)
+    if stored.output is None or stored.input_sha256 != entry.input_sha256:
+        raise Permanent(f"the result of step {entry.step} came too late", code="too-late")
+    return stored.output
+
+
+def _note_failure(
+    ports: Ports, cause: Cause, entry: Entry, error: FabricError, used: Sequence[Usage], *, final: bool
+) -> None:
+    """Write the failure down, unless another attempt took the step over."""
     code = error.code if isinstance(error, Permanent) else "transient"
-    change(ports, cause, lambda now: stepping.fail(now, entry, code, str(error), final=final), claim=cause.id)
+
+    def decide(current: Task) -> Decision:
+        stored = _stored(ports, entry)
+        if stored != entry:
+            return stepping.meter(current, stored, used)
+        return stepping.fail(current, entry, code, str(error), final=final, usages=used)
+
+    change(ports, cause, decide, claim=cause.id)
+
+
+def _stored(ports: Ports, entry: Entry) -> Entry:
+    return ports.journal.find(entry.tenant, entry.task, entry.document, entry.step) or entry
 
 
 def _cause(task: Task, call: Call, attempt: int, phase: str, source: str) -> Cause:

@@ -41,23 +41,31 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     try:
         budget = admit(submission, policy)
     except Forbidden as refusal:
-        create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
-        raise
+        made = create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
+        if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
+            raise
+        return _same(made, submission)
     made = create(ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}")
     return _same(made, submission)
 
 
 def _same(task: Task, submission: Submission) -> Task:
     """A key used again must come with the same submission."""
-    if (task.documents, task.entity, task.workflow) != (
-        submission.documents,
-        submission.entity,
-        submission.workflow,
-    ):
+    if not _asks_for(task, submission):
         raise Permanent(f"this key already belongs to task {task.id}, which asks for something else", code="key-reused")
     if task.status is tasks.Status.REJECTED:
         raise Forbidden(task.reason, code="rejected")
     return task
+
+
+def _asks_for(task: Task, submission: Submission) -> bool:
+    """Return whether the task is what the submission asks for; one that names no budget takes any."""
+    return (task.documents, task.entity, task.workflow, task.taxonomy) == (
+        submission.documents,
+        submission.entity,
+        submission.workflow,
+        submission.taxonomy,
+    ) and submission.budget_micro_usd in (None, task.budget)
 
 
 def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:

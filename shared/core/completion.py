@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Purpose = Literal["classify", "summarise"]
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Prompt:
     answer_schema: dict[str, Any]
     classes: tuple[ClassProfile, ...] = ()
     max_output_tokens: int = 512
+
+    @property
+    def tokens_in(self) -> int:
+        """What money is asked for before the call: a token for every four characters to read, rounded up."""
+        return -(-(len(self.instruction) + len(self.text)) // _CHARACTERS_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)

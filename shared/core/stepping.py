@@ -1,4 +1,7 @@
-"""Steps of a run: start (set money aside, write the intent), finish, fail."""
+"""Steps of a run: start (set money aside, write the intent), finish, fail.
+
+What was used is always billed: by a failed attempt, too, and by one whose result came too late.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.core.decision import Decision
 from shared.core.journal import Entry, digest
-from shared.core.money import PRICE_VERSION, cost
-from shared.core.task import Task, check_running, evolve
+from shared.core.money import PRICE_VERSION, cost, total
+from shared.core.task import Task, check_running, evolve, is_settled
 from shared.core.workflow import Step
 from shared.errors import Permanent
 from shared.events.step import StepCompleted, StepFailed, StepStarted
@@ -38,14 +41,16 @@ class Call:
 
 
 def start(task: Task, step: Step, call: Call, entry: Entry | None) -> Decision:
-    """Write the intent and set aside the step's worst case; a second attempt keeps what the first set aside.
+    """Write the intent and set aside the step's worst case; a second attempt keeps what the first left of it.
 
     Permanent when the task is over, or its budget cannot bear the step.
     """
     check_running(task)
-    again = entry if entry is not None and entry.input_sha256 == call.input_sha256 else None
+    if call.fallback and step.fallback is None:
+        raise Permanent(f"step {step.name} has no fallback", code="no-fallback", where="fallback")
+    again = entry is not None and entry.input_sha256 == call.input_sha256
     held = entry.reserved if entry else 0
-    reserve = held if again else (0 if call.fallback else step.reserve)
+    reserve = held if again and held else (0 if call.fallback else step.reserve)
     if task.spent + task.reserved - held + reserve > task.budget:
         left = task.budget - task.spent - task.reserved + held
         raise Permanent(
@@ -72,13 +77,16 @@ def start(task: Task, step: Step, call: Call, entry: Entry | None) -> Decision:
         input_sha256=call.input_sha256,
         attempt=attempt,
         reserved=reserve,
+        cost=entry.cost if entry else 0,
     )
     return Decision(after, (fact,), entry=begun)
 
 
 def finish(task: Task, entry: Entry, output: dict[str, Any], usages: Sequence[Usage]) -> Decision:
     """Write the result, what it cost, and give back what was set aside and not used."""
-    spent = sum(map(cost, usages))
+    if is_settled(task, entry.document):
+        return meter(task, entry, usages)
+    spent = total(usages)
     facts: list[Fact] = [
         ToolCalled(
             tool=entry.tool,
@@ -99,7 +107,7 @@ def finish(task: Task, entry: Entry, output: dict[str, Any], usages: Sequence[Us
         )
     )
     money = {"reserved": task.reserved - entry.reserved, "spent": task.spent + spent}
-    done = entry.model_copy(update={"output": output, "cost": spent, "reserved": 0})
+    done = entry.model_copy(update={"output": output, "cost": entry.cost + spent, "reserved": 0})
     return Decision(evolve(task, *facts).model_copy(update=money), tuple(facts), entry=done)
 
 
@@ -115,13 +123,29 @@ def _metered(entry: Entry, usage: Usage) -> UsageMetered:
     )
 
 
-def fail(task: Task, entry: Entry, code: str, reason: str, *, final: bool) -> Decision:
-    """Write why an attempt failed; what it had set aside stays until the step's last word."""
+def fail(task: Task, entry: Entry, code: str, reason: str, *, final: bool, usages: Sequence[Usage] = ()) -> Decision:
+    """Write why an attempt failed and what it cost; the rest of what it had set aside stays until the last word."""
+    if is_settled(task, entry.document):
+        return meter(task, entry, usages)
     fact = StepFailed(
         document=entry.document, step=entry.step, attempt=entry.attempt, code=code, reason=reason, final=final
     )
-    if not final:
+    if not final and not usages:
         return Decision(evolve(task, fact), (fact,))
-    freed = entry.model_copy(update={"reserved": 0})
-    money = {"reserved": task.reserved - entry.reserved}
-    return Decision(evolve(task, fact).model_copy(update=money), (fact,), entry=freed)
+    paid = meter(task, entry, usages)
+    drawn = paid.entry or entry
+    freed = drawn.reserved if final else 0
+    after = evolve(paid.task, fact).model_copy(update={"reserved": paid.task.reserved - freed})
+    return Decision(after, (*paid.facts, fact), entry=drawn.model_copy(update={"reserved": drawn.reserved - freed}))
+
+
+def meter(task: Task, entry: Entry, usages: Sequence[Usage]) -> Decision:
+    """Bill what an attempt without a result used, as far as possible from what was set aside for its step."""
+    if not usages:
+        return Decision(task)
+    facts = tuple(_metered(entry, usage) for usage in usages)
+    spent = total(usages)
+    drawn = min(spent, entry.reserved, task.reserved)
+    money = {"spent": task.spent + spent, "reserved": task.reserved - drawn}
+    billed = entry.model_copy(update={"cost": entry.cost + spent, "reserved": entry.reserved - drawn})
+    return Decision(evolve(task, *facts).model_copy(update=money), facts, entry=billed)

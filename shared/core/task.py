@@ -57,6 +57,7 @@ class Progress(StrEnum):
     CANCELLED = "cancelled"
 
 
+# What was used is billed whenever it becomes known, also when nobody waits for its result any more.
 TASK_MOVES: Mapping[tuple[Status, str], Status] = {
     (Status.NEW, "task.submitted"): Status.SUBMITTED,
     (Status.SUBMITTED, "task.admitted"): Status.ADMITTED,
@@ -69,6 +70,9 @@ TASK_MOVES: Mapping[tuple[Status, str], Status] = {
     (Status.RUNNING, "task.completed"): Status.COMPLETED,
     (Status.RUNNING, "task.failed"): Status.FAILED,
     (Status.RUNNING, "task.cancelled"): Status.CANCELLED,
+    (Status.COMPLETED, "usage.metered"): Status.COMPLETED,
+    (Status.FAILED, "usage.metered"): Status.FAILED,
+    (Status.CANCELLED, "usage.metered"): Status.CANCELLED,
 } | {
     (Status.RUNNING, kind): Status.RUNNING
     for kind in (
@@ -93,7 +97,6 @@ DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
     (Progress.RUNNING, "step.completed"): Progress.RUNNING,
     (Progress.RUNNING, "step.failed"): Progress.RUNNING,
     (Progress.RUNNING, "tool.called"): Progress.RUNNING,
-    (Progress.RUNNING, "usage.metered"): Progress.RUNNING,
     (Progress.RUNNING, "approval.requested"): Progress.WAITING,
     (Progress.WAITING, "approval.escalated"): Progress.WAITING,
     (Progress.WAITING, "approval.decided"): Progress.DECIDED,
@@ -103,7 +106,7 @@ DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
     (Progress.RUNNING, "document.failed"): Progress.FAILED,
     (Progress.WAITING, "document.failed"): Progress.FAILED,
     (Progress.DECIDED, "document.failed"): Progress.FAILED,
-}
+} | {(progress, "usage.metered"): progress for progress in Progress if progress is not Progress.QUEUED}
 
 OVER = frozenset({Status.REJECTED, Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 SETTLED = frozenset({Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED})
@@ -233,7 +236,7 @@ def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
 
     A document that is settled already changes nothing.
     """
-    if task.over or task.at(outcome.document) in SETTLED:
+    if is_settled(task, outcome.document):
         return Decision(task)
     after = evolve(task, outcome)
     if not all(done in SETTLED for done in after.progress):
@@ -243,6 +246,11 @@ def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
         evolve(after, end).model_copy(update={"reason": getattr(end, "reason", ""), "reserved": 0}),
         (outcome, end),
     )
+
+
+def is_settled(task: Task, document: int) -> bool:
+    """Return whether nothing can become of the document any more; Permanent when the task has no such document."""
+    return task.over or task.at(document) in SETTLED
 
 
 def _end_of(task: Task, last: DocumentReviewed | DocumentFailed) -> TaskCompleted | TaskFailed:

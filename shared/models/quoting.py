@@ -11,53 +11,69 @@ from functools import lru_cache
 
 from shared.core.text import clipped, lowered, sentences, words
 
-_SHORTEST = 30
-_CUES = 3  # more cues than this in one sentence are chance
+_SHORTEST = 30  # what is shorter is a heading
+_CUES = 2  # more cues than this in one sentence are chance
 _LONG_WORD = 4  # shorter words hardly say what a text is about
+_SUBJECT = 30  # words that say what a text is about
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
     start: int
     end: int
-    said: tuple[str, ...]
+    said: list[str]
+    cues: int
     worth: float
 
 
 def quotations(text: str, cues: tuple[str, ...], most: int, length: int) -> list[tuple[int, int]]:
-    """Return the spans of at most `most` sentences, in the text's order, together at most `length` long."""
-    weighed = _weighed(text, cues)
+    """Return the spans of at most `most` sentences, in the text's order, together at most `length` long.
+
+    When the text has sentences with cues, it is only those that are quoted.
+    """
+    weighed = _weighed(text, cues, length // most)
     chosen: list[_Sentence] = []
     for sentence in sorted(weighed, key=lambda one: (-one.worth, one.start)):
         if len(chosen) == most:
             break
         if not any(_says_the_same(sentence, other) for other in chosen):
             chosen.append(sentence)
+    chosen = [one for one in chosen if one.cues] or chosen
     each = length // max(len(chosen), 1)
     return [clipped(text, one.start, one.end, each) for one in sorted(chosen, key=lambda one: one.start)]
 
 
-def _weighed(text: str, cues: tuple[str, ...]) -> list[_Sentence]:
+def _weighed(text: str, cues: tuple[str, ...], roomy: int) -> list[_Sentence]:
     lower = lowered(text)
-    split = [(start, end, tuple(words(lower[start:end]))) for start, end in sentences(text)]
-    split = [one for one in split if one[1] - one[0] >= _SHORTEST] or [one for one in split if one[2]]
-    subject = Counter(word for _, _, said in split for word in said if len(word) > _LONG_WORD)
-    top = dict(subject.most_common(40))
-    most = max(top.values(), default=1)
-    padded_cues = _padded(cues)
+    spoken = words(lower)
+    subject = _subject(spoken)
+    said_of = f" {' '.join(spoken)} "
+    present = [cue for cue in _padded(cues) if cue in said_of]
+    spans = list(sentences(text))
+    spans = [(start, end) for start, end in spans if end - start >= _SHORTEST] or spans
     weighed = []
-    for position, (start, end, said) in enumerate(split):
-        centrality = sum(top.get(word, 0) for word in set(said)) / most / 10
-        worth = 0.5 * (1 - position / len(split)) + min(centrality, 1.0) - _shouting(text[start:end])
-        weighed.append(_Sentence(start, end, said, worth + _cued(said, padded_cues)))
+    for position, (start, end) in enumerate(spans):
+        said = words(lower[start:end])
+        cued = _cued(said, present)
+        central = sum(map(subject.__getitem__, subject.keys() & said))
+        worth = 0.7 * cued + 0.5 * (1 - position / len(spans)) + min(central, 1.0)
+        worth -= _shouting(text[start:end]) + (0.3 if end - start > roomy else 0.0)
+        weighed.append(_Sentence(start, end, said, cued, worth))
     return weighed
 
 
-def _cued(said: tuple[str, ...], cues: tuple[str, ...]) -> float:
+def _subject(spoken: list[str]) -> dict[str, float]:
+    """Return the words the text is about, each with its part of a sentence's worth."""
+    often = ((times, word) for word, times in Counter(spoken).items() if times > 1 and len(word) > _LONG_WORD)
+    top = sorted(often, reverse=True)[:_SUBJECT]
+    return {word: times / top[0][0] / 10 for times, word in top}
+
+
+def _cued(said: list[str], cues: list[str]) -> int:
     if not cues:
-        return 0.0
+        return 0
     joined = f" {' '.join(said)} "
-    return 0.7 * min(sum(cue in joined for cue in cues), _CUES)
+    return min(len([cue for cue in cues if cue in joined]), _CUES)
 
 
 def _shouting(sentence: str) -> float:

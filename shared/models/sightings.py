@@ -66,8 +66,6 @@ class Heard:
 
     def places(self, phrase: _Phrase, most: int = 6) -> Iterator[int]:
         """Yield the positions of words at which a phrase stands."""
-        if phrase.rarest not in self.vocabulary:
-            return
         padded, at = phrase.padded, -1
         for _ in range(most):
             at = self.joined.find(padded, at + 1)
@@ -136,7 +134,7 @@ class Signs:
     def _unexplained(
         self, text: Heard, passages: Sequence[Passage]
     ) -> Iterator[tuple[str, _Phrase, int]]:
-        for phrase in self._markers:
+        for phrase in (phrase for phrase in self._markers if phrase.rarest in text.vocabulary):
             for at in text.places(phrase):
                 if not any(self._explains(one, phrase, at, text) for one in passages):
                     yield self.names[phrase.name], phrase, at
@@ -154,7 +152,7 @@ class Signs:
     def _worded(self, passage: Passage, text: Heard) -> Sighting:
         name = self.names[passage.reference]
         opening = tuple(text.words[passage.start : passage.start + 12])
-        what = f"wording {passage.likeness:.0%} alike the reference text of {name}"
+        what = f"wording {_percent(passage.likeness)} alike the reference text of {name}"
         return Sighting(name, passage.start, passage.end, passage.likeness, what, opening)
 
     def _named(self, phrase: _Phrase, at: int) -> Sighting:
@@ -164,7 +162,7 @@ class Signs:
 
     def _taken_over(self, sighting: Sighting, phrase: _Phrase) -> Sighting:
         name = self.names[phrase.name]
-        what = f"phrase which decides for {name}, in a wording {sighting.score:.0%} alike {sighting.name}"
+        what = f"phrase which decides for {name}, in a wording {_percent(sighting.score)} alike {sighting.name}"
         return replace(sighting, name=name, score=NAMED, what=what, phrase=phrase.words)
 
     def _keyworded(
@@ -184,6 +182,11 @@ class Signs:
 def _phrase(name: int, text: str, common: Counter[str]) -> _Phrase:
     said = tuple(words(lowered(text))) or (text,)
     return _Phrase(name, said, min(said, key=lambda word: (common[word], -len(word))))
+
+
+def _percent(share: float) -> str:
+    """Round down: only what is the same is 100 % alike."""
+    return f"{math.floor(share * 100)} %"
 
 
 def _earliest(one: Sighting | None, other: Sighting) -> Sighting:

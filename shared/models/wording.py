@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import sub
 
 from shared.core.text import lowered, words
@@ -68,8 +68,7 @@ class Wordings:
 
     def kinds(self, spoken: Sequence[str]) -> list[int]:
         """Return the kind of each triple of a text, by position."""
-        kind = self._kind.get
-        return [kind(triple, _UNSEEN) for triple in triples(spoken)]
+        return list(map(self._kind.get, triples(spoken), repeat(_UNSEEN)))
 
     def passages(self, kinds: Sequence[int]) -> list[Passage]:
         """Return the passages that resemble a reference, the most alike first."""
@@ -116,12 +115,14 @@ def _richest(gain: Sequence[float], size: int) -> tuple[int, int]:
 def _trimmed(gain: Sequence[float], start: int, end: int) -> tuple[int, int]:
     """Return the part of the window from its first to its last dense stretch."""
     span, least = _DENSE
-    hits = [0, *accumulate(map(bool, gain[start:end]))]
-    starts = range(len(hits) - span)
-    if not starts:
-        return start, end
-    first = next((at for at in starts if hits[at + span] - hits[at] >= least), None)
-    if first is None:
-        return start, start
-    last = next(at for at in reversed(starts) if hits[at + span] - hits[at] >= least)
-    return start + first + hits[first + 1 :].index(hits[first] + 1), start + last + span
+
+    def sparse(at: int) -> bool:
+        return sum(map(bool, gain[at : at + span])) < least
+
+    while start < end - span and sparse(start):
+        start += 1
+    while start < end - span and sparse(end - span):
+        end -= 1
+    while start < end and not gain[start]:
+        start += 1
+    return start, end

@@ -62,7 +62,9 @@ class App:
 class Rig:
     """One hub on one file; `restart` is what a new process does."""
 
-    def __init__(self, path: Path, clock: Clock, build: Callable[[App], None], options: Options | None) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, build: Callable[[App], None], options: Options | None
+    ) -> None:
         self.path = path
         self.clock = clock
         self.options = options

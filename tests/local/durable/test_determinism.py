@@ -81,7 +81,9 @@ def deploy(flow: Callable[..., Any]) -> Callable[[App], None]:
 
 
 @pytest.mark.parametrize(
-    "after", [other_activity, other_kind, other_event, shorter, longer_at_the_front], ids=lambda flow: flow.__name__
+    "after",
+    [other_activity, other_kind, other_event, shorter, longer_at_the_front],
+    ids=lambda flow: flow.__name__,
 )
 def test_changed_orchestrator_fails_its_running_instances_with_what_differs(
     make_rig: Callable[..., Rig], after: Callable[..., Any]

@@ -89,7 +89,10 @@ def test_client_starts_signals_and_reads_an_instance(rig: Rig, ask: Ask) -> None
     """The SDK's unmodified client starts an instance, raises its event and reads input and output."""
     assert ask(lambda c: c.start_new("wait", "w", {"a": 1})) == "w"
     running = ask(lambda c: c.get_status("w", show_input=True))
-    assert (running.runtime_status, running.custom_status) == (df.OrchestrationRuntimeStatus.Running, "waiting")
+    assert (running.runtime_status, running.custom_status) == (
+        df.OrchestrationRuntimeStatus.Running,
+        "waiting",
+    )
     assert json.loads(running.input_) == {"a": 1}
     ask(lambda c: c.raise_event("w", "go", {"yes": True}))
     done = ask(lambda c: c.get_status("w"))
@@ -265,7 +268,9 @@ def test_history_is_shown_on_demand_without_payloads(rig: Rig) -> None:
     http(rig, "POST", "/instances/w/raiseEvent/go", "secret")
     rig.hub.run_until_idle()
     plain = http(rig, "GET", "/instances/w?showHistory=true&showInput=false")[1]
-    raised = next(event for event in plain["historyEvents"] if event.get("Name") == "go" and "Input" not in event)
+    raised = next(
+        event for event in plain["historyEvents"] if event.get("Name") == "go" and "Input" not in event
+    )
     assert raised["EventType"] in {15, 101}
     full = http(rig, "GET", "/instances/w?showHistory=true&showHistoryOutput=true")[1]
     assert any(event.get("Input") == '"secret"' for event in full["historyEvents"])

@@ -3,10 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-import azure.durable_functions as df
 import pytest
-
-from local.durable.hub import Options
 
 if TYPE_CHECKING:
     from tests.local.durable.conftest import App, Rig
@@ -39,7 +36,9 @@ def test_activity_gets_and_returns_json_values(make_rig: Callable[..., Rig]) -> 
         return (yield context.call_activity("echo", context.get_input()))
 
     rig = make_rig(lambda app: (app.activity(echo), app.orchestrator(flow)))
-    rig.hub.start("flow", "one", '{"text": "quote \\" and ünïcode", "list": [1, null, 2.5], "nested": {"true": true}}')
+    rig.hub.start(
+        "flow", "one", '{"text": "quote \\" and ünïcode", "list": [1, null, 2.5], "nested": {"true": true}}'
+    )
     rig.hub.run_until_idle()
     assert rig.outcome("one") == ("Completed", value)
 
@@ -70,6 +69,7 @@ def test_fan_out_of_fifty_children_returns_value_or_error_in_order(make_rig: Cal
     assert [result.get("value") for result in results] == [None if n % 7 == 0 else n * n for n in range(50)]
     assert "ValueError: bad 7" in results[7]["error"]
     assert rig.hub.status("p:0:49") is not None
+    assert rig.instance("p").revision < 5  # results are taken in together, not one by one
 
 
 def test_failed_activity_reaches_the_orchestrator_and_an_uncaught_failure_the_status(
@@ -116,140 +116,29 @@ def test_failed_child_fails_its_parent_with_the_reason(make_rig: Callable[..., R
     assert rig.outcome("p:0:0")[0] == "Failed"
 
 
-class Patient(df.RetryOptions):  # type: ignore[misc]
-    """Retry options with backoff, which the SDK's own class lacks."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Add what the extension understands."""
-        return {**super().to_json(), "backoffCoefficient": 3, "maxRetryIntervalInMilliseconds": 5000}
-
-
-def test_activity_is_retried_with_backoff_up_to_the_longest_interval(make_rig: Callable[..., Rig]) -> None:
-    """Attempts wait first interval times the coefficient to the power, but never longer than the maximum."""
+def test_result_for_an_earlier_generation_is_not_mistaken(make_rig: Callable[..., Rig]) -> None:
+    """A result that comes after continue_as_new does not pass for that of the new generation's first task."""
     rig: Rig
-    times: list[float] = []
 
-    def flaky(payload: str) -> str:
-        times.append(rig.clock.now.timestamp())
-        if len(times) < 5:
-            raise RuntimeError("not yet")
-        return payload
-
-    def flow(context: Context) -> Flow:
-        first = yield context.call_activity_with_retry("flaky", Patient(1000, 5), "got it")
-        second = yield context.call_activity("double", 4)
-        return [first, second]
-
-    rig = make_rig(lambda app: (app.activity(flaky), app.activity(double), app.orchestrator(flow)))
-    rig.hub.start("flow", "r")
-    rig.play()
-    assert [later - earlier for earlier, later in zip(times, times[1:], strict=False)] == [1, 3, 5, 5]
-    assert rig.outcome("r") == ("Completed", ["got it", 8])
-
-
-def test_retries_run_out_with_the_last_failure(make_rig: Callable[..., Rig]) -> None:
-    """After its last attempt a call with retries fails with that attempt's reason, and the flow goes on."""
-    calls: list[str] = []
-
-    def broken(payload: str) -> None:
-        calls.append(payload)
-        raise RuntimeError(f"attempt {len(calls)}")
-
-    def flow(context: Context) -> Flow:
-        try:
-            yield context.call_activity_with_retry("broken", df.RetryOptions(1000, 3), "x")
-        except Exception as error:  # noqa: BLE001  the SDK raises plain exceptions
-            return [str(error).split(" \n")[0], (yield context.call_activity("double", 1))]
-
-    rig = make_rig(lambda app: (app.activity(broken), app.activity(double), app.orchestrator(flow)))
-    rig.hub.start("flow", "r")
-    rig.play()
-    expected = "Activity function 'broken' failed: RuntimeError: attempt 3"
-    assert rig.outcome("r") == ("Completed", [expected, 2])
-
-
-def test_many_retries_at_once_keep_their_numbers(make_rig: Callable[..., Rig]) -> None:
-    """Retries that overlap in one task_all, children among them, each get their own result."""
-    tries: dict[str, int] = {}
-
-    def moody(key: str) -> str:
-        tries[key] = tries.get(key, 0) + 1
-        if tries[key] <= int(key.split("-")[1]) % 4:
-            raise RuntimeError(key)
-        return key
-
-    def child(context: Context) -> Flow:
-        return (yield context.call_activity("moody", context.get_input()))
-
-    def flow(context: Context) -> Flow:
-        options = df.RetryOptions(1000, 5)
-        keys = [f"a-{number}" for number in range(10)]
-        calls = [context.call_activity_with_retry("moody", options, key) for key in keys]
-        children = [context.call_sub_orchestrator_with_retry("child", options, f"c-{n}") for n in range(10)]
-        done = yield context.task_all(calls + children)
-        return [done, (yield context.call_activity("moody", "z-0"))]
-
-    rig = make_rig(lambda app: (app.activity(moody), app.orchestrator(child), app.orchestrator(flow)))
-    rig.hub.start("flow", "r")
-    rig.play()
-    keys = [f"a-{number}" for number in range(10)] + [f"c-{number}" for number in range(10)]
-    assert rig.outcome("r") == ("Completed", [keys, "z-0"])
-
-
-def retry_in_any(context: Context) -> Flow:
-    """Race a call with retries: stuck on Azure."""
-    yield context.task_any([context.call_activity_with_retry("fail", df.RetryOptions(1000, 3), "x")])
-
-
-def go_on_while_retrying(context: Context) -> Flow:
-    """Catch the failure of task_all while a retry is open: stuck on Azure."""
-    try:
-        yield context.task_all(
-            [
-                context.call_activity("fail", "now"),
-                context.call_activity_with_retry("fail", df.RetryOptions(1000, 3), "later"),
-            ]
-        )
-    except Exception:  # noqa: BLE001  the SDK raises plain exceptions
-        yield context.call_activity("double", 1)
-
-
-@pytest.mark.parametrize("flow", [retry_in_any, go_on_while_retrying])
-def test_what_would_hang_on_azure_fails_here_with_advice(
-    make_rig: Callable[..., Rig], flow: Callable[[Context], Flow]
-) -> None:
-    """Orchestrators whose retries drift on Azure end as failed with what to do instead."""
-    rig = make_rig(lambda app: (app.activity(fail), app.activity(double), app.orchestrator(flow)))
-    rig.hub.start(flow.__name__, "r")
-    rig.play()
-    status, output = rig.outcome("r")
-    assert status == "Failed"
-    assert "gets stuck on Azure" in output
-    assert "sub-orchestration" in output
-
-
-def test_lenient_hub_runs_a_retry_inside_task_any(make_rig: Callable[..., Rig]) -> None:
-    """With strict off, the hub's own numbering keeps up with the SDK even where Azure's does not."""
-    calls: list[str] = []
-
-    def second_time(key: str) -> str:
-        calls.append(key)
-        if len(calls) < 2:
-            raise RuntimeError(key)
+    def slow(key: str) -> str:
+        if key == "old":  # while this one runs, the instance starts over
+            rig.hub.raise_event("g", "again", "null")
+            rig.hub._run_episode("g")
         return key
 
     def flow(context: Context) -> Flow:
-        never = context.wait_for_external_event("never")
-        call = context.call_activity_with_retry("second_time", df.RetryOptions(1000, 3), "x")
-        winner = yield context.task_any([never, call])
-        return [winner == call, (yield context.call_activity("double", 5))]
+        if context.get_input() == "new":
+            return (yield context.call_activity("slow", "new"))
+        call = context.call_activity("slow", "old")
+        yield context.task_any([call, context.wait_for_external_event("again")])
+        context.continue_as_new("new")
+        return None
 
-    rig = make_rig(
-        lambda app: (app.activity(second_time), app.activity(double), app.orchestrator(flow)), Options(strict=False)
-    )
-    rig.hub.start("flow", "r")
-    rig.play()
-    assert rig.outcome("r") == ("Completed", [True, 10])
+    rig = make_rig(lambda app: (app.activity(slow), app.orchestrator(flow)))
+    rig.hub.start("flow", "g", '"old"')
+    rig.hub.run_until_idle()
+    assert rig.instance("g").generation == 1
+    assert rig.outcome("g") == ("Completed", "new")
 
 
 def test_unknown_functions_fail_the_instance_by_name(make_rig: Callable[..., Rig]) -> None:
@@ -345,7 +234,9 @@ def build_named(app: App) -> None:
     app.orchestrator(parent, "parent-v1")
 
 
-def test_child_with_a_chosen_id_runs_under_it_and_is_refused_while_it_lives(make_rig: Callable[..., Rig]) -> None:
+def test_child_with_a_chosen_id_runs_under_it_and_is_refused_while_it_lives(
+    make_rig: Callable[..., Rig],
+) -> None:
     """A chosen child id is used as it is; a second parent that wants it meanwhile hears of a failure."""
     rig = make_rig(build_named)
     rig.hub.start("parent-v1", "first")

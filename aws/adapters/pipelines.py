@@ -1,0 +1,40 @@
+"""Short pipelines on Step Functions Express, run to their end while the caller waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from aws.adapters.verdicts import verdicts
+from shared.errors import NotFound, Permanent, Transient
+
+# How an execution that a second try may help has ended; a document's own failure has the code of its verdict.
+_PASSING = frozenset({"Transient", "States.Timeout", "Lambda.TooManyRequestsException", "Lambda.ServiceException"})
+
+
+class ExpressPipelines:
+    """The `Pipelines` port: workflow names to state machines.
+
+    The client must not retry (at most once is what a synchronous execution promises) and must wait five minutes.
+    """
+
+    def __init__(self, stepfunctions: Any, machines: Mapping[str, str]) -> None:  # noqa: ANN401  boto3 makes its types
+        self._stepfunctions = stepfunctions
+        self._machines = machines
+
+    def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run to the end and return the output; its failure is Permanent under its own code."""
+        machine = self._machines.get(workflow)
+        if machine is None:
+            raise NotFound(f"no pipeline for {workflow!r}; known: {', '.join(self._machines)}")
+        with verdicts(f"pipeline {name}"):
+            ended = self._stepfunctions.start_sync_execution(
+                stateMachineArn=machine, name=name, input=json.dumps(dict(given))
+            )
+        if ended["status"] == "SUCCEEDED":
+            return cast("Mapping[str, Any]", json.loads(ended["output"]))
+        error, cause = ended.get("error") or "pipeline-failed", ended.get("cause") or f"pipeline {name} failed"
+        if ended["status"] == "TIMED_OUT" or error in _PASSING:
+            raise Transient(cause)
+        raise Permanent(cause, code=error)
