@@ -50,7 +50,7 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
         except FabricError as verdict:
             passing = isinstance(verdict, Transient)
             count("StepsDelayed" if passing else "StepsFailed")
-            note("step delayed" if passing else "step failed", code=wire.code_of(verdict), **_about(event))
+            note("step delayed" if passing else "step failed", **_about(event, wire.code_of(verdict)))
             raise wire.named(verdict) from verdict
         except Exception as error:
             unforeseen(error)
@@ -59,10 +59,10 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
     return handler
 
 
-def _about(event: Json) -> Noted:
+def _about(event: Json, code: str) -> Noted:
     """Return what a plain input says about itself, as far as it is names."""
-    names = ("tenant", "task", "step")
-    return cast("Noted", {name: event[name][:80] for name in names if isinstance(event.get(name), str)})
+    said = {name: event[name][:80] for name in ("tenant", "task", "step") if isinstance(event.get(name), str)}
+    return cast("Noted", said | {"code": code})
 
 
 def unforeseen(error: Exception) -> None:

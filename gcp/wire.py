@@ -11,6 +11,7 @@ import logging
 import math
 import traceback
 from functools import wraps
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response
@@ -21,7 +22,7 @@ from shared.errors import Permanent, Transient
 from shared.events.catalog import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 MAX_BODY = 16 * 1024 * 1024  # the largest message Pub/Sub takes (10 MB), in base64, and its envelope
 _STATUS = {
@@ -104,34 +105,46 @@ def no_content() -> Response:
 
 
 def with_verdicts(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """Turn what a handler raises into a status and a problem (RFC 9457)."""
+    """Turn what a handler raises into a status and a problem."""
 
     @wraps(handler)
     def guarded(request: Request) -> Response:
         try:
             return handler(request)
         except Transient as error:
-            return _problem(503, "transient", str(error), {"Retry-After": str(math.ceil(error.retry_after))})
+            patience = {"Retry-After": str(math.ceil(error.retry_after))}
+            return _problem(503, "try-later", str(error), headers=patience)
         except Permanent as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  the last stop: nothing of it may reach the caller
-            _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))  # noqa: TRY400  its text may be a document's
-            return _problem(500, "internal", "an unexpected failure; the log names its type", {})
+            # Its text may be a document's, so its type and place have to do.
+            _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))  # noqa: TRY400
+            return _problem(500, "internal", "an unexpected failure; the log names its type")
 
     return guarded
 
 
 def _refused(error: Permanent) -> Response:
     status = _STATUS.get(error.code, 400)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}  # noqa: PLR2004  Unauthorized
-    if status == 500:  # noqa: PLR2004  our own mistake
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s: %s", error.code, error)
-        return _problem(status, error.code, "this deployment is not set up; the log says what is missing", {})
-    return _problem(status, error.code, str(error), headers)
+        return _problem(status, error.code, "this deployment is not set up; the log says what is missing")
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    return _problem(status, error.code, str(error), where=error.where, headers=headers)
 
 
-def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> Response:
-    content = {"type": f"urn:agentfabric:problem:{code}", "title": code, "status": status, "detail": detail}
+def _problem(
+    status: int, code: str, detail: str, *, where: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return problem details: https://www.rfc-editor.org/rfc/rfc9457 ."""
+    content = {
+        "type": f"urn:agentfabric:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "where": where,
+    }
     return Response(json.dumps(content), status, headers, mimetype="application/problem+json")
 
 

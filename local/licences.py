@@ -107,9 +107,9 @@ def _is_licence(path: PurePosixPath) -> bool:
 
 def _declared(metadata: PackageMetadata) -> tuple[str, ...]:
     """Return the ids of the first field that names any: License-Expression, classifiers, License."""
-    expression = re.sub(r"\s+WITH\s+\S+", "", metadata.get("License-Expression") or "")
+    expression = re.sub(r"\s+WITH\s+\S+", "", _field(metadata, "License-Expression"))
     classifiers = [one for one in metadata.get_all("Classifier") or () if one.startswith("License ::")]
-    text = (metadata.get("License") or "").strip()
+    text = _field(metadata, "License")
     fields = (
         re.findall(r"[A-Za-z0-9.+-]+", expression),
         [one.rsplit("::", 1)[1] for one in classifiers],
@@ -119,6 +119,10 @@ def _declared(metadata: PackageMetadata) -> tuple[str, ...]:
         if found := tuple(dict.fromkeys(name for name in map(_spdx, field) if name)):
             return found
     return ()
+
+
+def _field(metadata: PackageMetadata, name: str) -> str:
+    return metadata[name].strip() if name in metadata else ""
 
 
 def _spdx(said: str) -> str:

@@ -1,29 +1,43 @@
-"""GCP on a laptop: Pub/Sub push and HTTP into the real functions, served by functions-framework's own app."""
+"""GCP on a laptop: Pub/Sub's pushes and HTTP requests, handed to the real functions as functions-framework would."""
 
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import Request, Response
+
 from local.sqlite.broker import Message
 
-_SOURCE = Path(__file__).parents[2] / "gcp" / "main.py"
-_SUBSCRIPTION = "projects/local/subscriptions/records"
 NO_CONTENT = 204
+_SUBSCRIPTION = "projects/local/subscriptions/records"
+_ENVIRON = {  # PEP 3333
+    "SCRIPT_NAME": "",
+    "CONTENT_TYPE": "application/json",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "REMOTE_ADDR": "127.0.0.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
 
 
 @cache
-def _app(target: str) -> Callable[..., Iterable[bytes]]:
-    from functions_framework import create_app  # noqa: PLC0415  heavy, needed once something is recorded
-
-    app: Callable[..., Iterable[bytes]] = create_app(target, str(_SOURCE)).wsgi_app
-    return app
+def _functions() -> ModuleType:
+    return importlib.import_module("gcp.main")
 
 
 def deliver_record(message: Message) -> tuple[int, float]:
@@ -39,14 +53,14 @@ def deliver_record(message: Message) -> tuple[int, float]:
             "subscription": _SUBSCRIPTION,
         }
     ).encode()
-    status, headers, _ = _request("record", "POST", "/", {}, body)
-    return status, float(headers.get("Retry-After", 1))
+    response = _request("record", "POST", "/", {}, body)
+    return response.status_code, float(response.headers.get("Retry-After", 1))
 
 
 def query(path: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
     """Ask the record; returns the status and the JSON answer."""
-    status, _, body = _request("query", "GET", path, parameters, b"", headers)
-    return status, json.loads(body)
+    response = _request("query", "GET", path, parameters, b"", headers)
+    return response.status_code, json.loads(response.get_data())
 
 
 def _request(
@@ -56,35 +70,15 @@ def _request(
     parameters: Mapping[str, str],
     body: bytes,
     headers: Mapping[str, str] | None = None,
-) -> tuple[int, dict[str, str], bytes]:
-    """Call the function's WSGI app as gunicorn would (PEP 3333)."""
-    answer: list[Any] = []
-    environ = {
+) -> Response:
+    """Call a function with the request that functions-framework would hand it."""
+    environ = _ENVIRON | {
         "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": path,
         "QUERY_STRING": urlencode(parameters),
-        "CONTENT_TYPE": "application/json",
         "CONTENT_LENGTH": str(len(body)),
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    } | {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
-
-    def start_response(
-        status: str, received: list[tuple[str, str]], exc_info: object = None
-    ) -> Callable[[bytes], object]:
-        del exc_info
-        answer[:] = [int(status.split(maxsplit=1)[0]), dict(received)]
-        return lambda _: None
-
-    content = b"".join(_app(target)(environ, start_response))
-    return answer[0], answer[1], content
+    }
+    environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
+    function: Callable[[Request], Response] = getattr(_functions(), target)
+    return function(Request(environ))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from local.sqlite.database import Database
 from shared.errors import Permanent
@@ -71,13 +71,15 @@ class LocalDocuments:
         if parts.netloc or "\x00" in decoded or not decoded.startswith("/"):
             raise Permanent("not a local file", code="out-of-bounds", where="uri")
         path = Path(decoded).resolve()
-        roots = [Path(root) for (root,) in self._database.connection.execute("SELECT path FROM roots")]
-        if not any(path == root or root in path.parents for root in roots):
+        if not self._below_a_root(path):
             raise Permanent("outside the folders given to this fabric", code="out-of-bounds", where="uri")
         return path
 
+    def _below_a_root(self, path: Path) -> bool:
+        """Look for the path and its ancestors among the roots, however many roots there are."""
+        candidates = (str(path), *map(str, path.parents))
+        marks = ",".join("?" * len(candidates))
+        query = f"SELECT 1 FROM roots WHERE path IN ({marks}) LIMIT 1"  # noqa: S608  nothing but question marks
+        return self._database.connection.execute(query, candidates).fetchone() is not None
 
-def file_ref(path: Path, content: bytes, name: str) -> DocumentRef:
-    """Return the reference of a file whose bytes are at hand."""
-    uri = "file://" + quote(str(path.resolve()))
-    return DocumentRef(uri=uri, sha256=hashlib.sha256(content).hexdigest(), size=len(content), name=name)
+

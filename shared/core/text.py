@@ -13,7 +13,9 @@ _SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
 # A sentence ends at a full stop before something that is not lower case, at an empty line, and
 # where a list item begins. That each way begins with one of a few characters makes it quick.
 _BOUNDARY = re.compile(
-    r"[.!?;:\n](?:(?<!\n)[\"')\]]*\s+(?![a-zà-ÿ\s])|(?<=\n)(?:[^\S\n]*\n\s*|(?=[ \t]*(?:[-*•·]|\(?[0-9a-z]{1,3}[.)])[ \t])))"
+    r"[.!?;:\n](?:"
+    r"(?<!\n)[\"')\]]*\s+(?![a-zà-ÿ\s])"
+    r"|(?<=\n)(?:[^\S\n]*\n\s*|(?=[ \t]*(?:[-*•·]|\(?[0-9a-z]{1,3}[.)])[ \t])))"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[a-z]|\d[\d.]*|e\.g|i\.e|etc|cf|vs|no|inc|ltd|co|corp|mr|mrs|ms|dr|art|sec)\.$", re.IGNORECASE

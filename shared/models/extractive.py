@@ -48,7 +48,8 @@ def _classify(prompt: Prompt) -> dict[str, Any]:
     seen = _main_first(signs.sightings(heard))
     also = list(dict.fromkeys(sighting.name for sighting in seen if sighting.name != seen[0].name))
     seen = seen or signs.by_keywords(heard)
-    label, score = (seen[0].name, seen[0].score) if seen else (UNKNOWN, 0.0)
+    label = seen[0].name if seen else UNKNOWN
+    score = max((sighting.score for sighting in seen if sighting.name == label), default=0.0)
     rivals = (*also, *signs.alike(heard), *(sighting.name for sighting in seen))
     return {
         "label": label,

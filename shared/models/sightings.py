@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.core.completion import ClassProfile
 
 NAMED = 0.85
+_VARIANT = 0.95  # a wording as alike as this is the text itself: a phrase in it is only a mention
 _ALIKE = 0.5  # less than this is another text on the same subject
 _BY_KEYWORDS = 0.8
 _ENOUGH = 2.0  # keyword weight that makes a score of 63 % of the most there is
@@ -88,26 +89,22 @@ class Signs:
         references = {key: known.reference for key, known in enumerate(classes) if known.reference}
         self.wordings = Wordings(references)
         common = Counter(word for text in references.values() for word in words(lowered(text)))
-        self._markers = [
-            _phrase(key, text, common) for key, known in enumerate(classes) for text in known.markers
-        ]
-        self._keywords = [
-            _phrase(key, text, common) for key, known in enumerate(classes) for text in known.keywords
-        ]
+        self._markers = [_phrase(key, text, common) for key, known in enumerate(classes) for text in known.markers]
+        self._keywords = [_phrase(key, text, common) for key, known in enumerate(classes) for text in known.keywords]
         self._sharers = Counter(phrase.words for phrase in self._keywords)
 
     def sightings(self, text: Heard) -> list[Sighting]:
         """Return the signs of classes in the order in which the text shows them.
 
-        A class whose wording is explained by another's is left out; a deciding phrase within a
-        wording that does not have it takes the passage over.
+        A class whose wording is explained by another's is left out. A deciding phrase within a wording
+        that does not have it, and is not quite the reference's, makes the passage a variant: its own.
         """
         passages = _apart([one for one in text.passages if one.likeness >= _ALIKE])
         seen = {passage: self._worded(passage, text) for passage in passages}
         loose: dict[str, Sighting] = {}
         for name, phrase, at in self._unexplained(text, passages):
             within = next((one for one in passages if one.start <= at < one.end), None)
-            if within is None:
+            if within is None or within.likeness >= _VARIANT:
                 loose[name] = _earliest(loose.get(name), self._named(phrase, at))
             elif seen[within].name == self.names[within.reference]:
                 seen[within] = self._taken_over(seen[within], phrase)
@@ -131,9 +128,7 @@ class Signs:
             key=lambda one: (-one.score, self.names.index(one.name)),
         )
 
-    def _unexplained(
-        self, text: Heard, passages: Sequence[Passage]
-    ) -> Iterator[tuple[str, _Phrase, int]]:
+    def _unexplained(self, text: Heard, passages: Sequence[Passage]) -> Iterator[tuple[str, _Phrase, int]]:
         for phrase in (phrase for phrase in self._markers if phrase.rarest in text.vocabulary):
             for at in text.places(phrase):
                 if not any(self._explains(one, phrase, at, text) for one in passages):
@@ -174,9 +169,7 @@ class Signs:
         said = ", ".join(f"{' '.join(phrase.words)} ({times})" for phrase, times in own[:6])
         first = next(text.places(own[0][0]), 0)
         phrase = own[0][0].words
-        return Sighting(
-            self.names[key], first, first + len(phrase), _BY_KEYWORDS * sure, f"keywords: {said}", phrase
-        )
+        return Sighting(self.names[key], first, first + len(phrase), _BY_KEYWORDS * sure, f"keywords: {said}", phrase)
 
 
 def _phrase(name: int, text: str, common: Counter[str]) -> _Phrase:

@@ -58,10 +58,7 @@ class Wordings:
         self._weight = [_UNSEEN_WEIGHT, *(math.log(1 + count / len(holders)) for holders in kinds)]
         self._length = {key: max(len(said) - 2, 0) for key, said in spoken.items()}
         self._gain = {
-            key: [
-                weight if key in holders else 0.0
-                for weight, holders in zip(self._weight, self._owners, strict=True)
-            ]
+            key: [weight if key in holders else 0.0 for weight, holders in zip(self._weight, self._owners, strict=True)]
             for key in spoken
         }
         self._total = {key: sum(map(self._weight.__getitem__, self.kinds(said))) for key, said in spoken.items()}

@@ -31,6 +31,9 @@ _KINDS = (
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
     (b"SQLite format 3\x00", "a SQLite database"),
 )
+_OF_MAINFRAMES = ["cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"]
+_LIKELY = ("cp1252", "latin_1")  # of encodings that read the bytes alike, those that people use
+_GUESSABLE = 32  # bytes; fewer tell nothing about their encoding
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _SAMPLE = 256 * 1024  # bytes that are enough to recognise an encoding by
 _MOST_CONTROLS = 0.01
@@ -42,8 +45,9 @@ def decoded(content: bytes) -> tuple[str, str]:
         if content.startswith(magic):
             raise _binary(f"this is {kind}")
     encoding = _encoding(content)
+    errors = "replace" if encoding == "utf-8" else "strict"  # a damaged character is not a damaged document
     try:
-        text = content.decode(encoding)
+        text = content.decode(encoding, errors)
     except UnicodeDecodeError as error:
         raise _binary(f"the bytes are no {encoding} from byte {error.start} on") from error
     controls = len(_CONTROL.findall(text[:_SAMPLE]))
@@ -79,10 +83,22 @@ def _guessed(content: bytes) -> str:
         return found
     if b"\x00" in content[:_SAMPLE]:
         raise _binary("there are NUL bytes in it")
-    best = from_bytes(content[:_SAMPLE]).best()
+    if _mostly_utf8(content[:_SAMPLE]):
+        return "utf-8"
+    if len(content) < _GUESSABLE:
+        return _LIKELY[0]
+    best = from_bytes(content[:_SAMPLE], cp_exclusion=_OF_MAINFRAMES).best()
     if best is None:
         raise _binary("its bytes fit no encoding of text")
-    return best.encoding
+    return next((name for name in _LIKELY if name in best.could_be_from_charset), best.encoding)
+
+
+def _mostly_utf8(content: bytes) -> bool:
+    """Tell whether UTF-8 sequences outnumber what is none: no other encoding looks like that by chance."""
+    text = content.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    whole = len(text) - len(text.encode("ascii", "ignore")) - broken
+    return whole > 2 * broken
 
 
 def _binary(why: str) -> Permanent:

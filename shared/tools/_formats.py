@@ -6,6 +6,7 @@ The libraries are imported where they are used: most documents need none of them
 from __future__ import annotations
 
 import io
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ MAX_DEPTH = 500
 _CHUNK = 64 * 1024
 _DROPPED = frozenset({"script", "style", "template", "head"})
 _INLINE = frozenset(
-    "a abbr b bdi bdo cite code del dfn em font i ins kbd mark q s samp small span strong sub sup u var wbr".split()
+    {
+        *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd"),
+        *("mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "u", "var", "wbr"),
+    }
 )
 _BLANK_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n)+")
 
@@ -65,7 +69,7 @@ class _Collector:
 
 def html_text(html: str) -> str:
     """Return what a reader of the page sees; Permanent when it is nested absurdly deep or no HTML."""
-    from lxml import etree  # noqa: PLC0415  type: ignore[import-untyped]
+    from lxml import etree  # type: ignore[import-untyped]  # noqa: PLC0415
 
     parser = etree.HTMLParser(target=_Collector(), encoding="utf-8", no_network=True)
     content = html.encode("utf-8", "replace")
@@ -102,6 +106,7 @@ def pdf_text(content: bytes) -> tuple[str, int]:
     """Return a PDF's text and its number of pages; Permanent when it is locked, scanned or damaged."""
     from pypdf import PdfReader  # noqa: PLC0415
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings may quote the document
     try:
         return _pages(PdfReader(io.BytesIO(content)))
     except Permanent:
@@ -134,9 +139,7 @@ def _pages(reader: PdfReader) -> tuple[str, int]:
         parts.append(page.extract_text())
         length += len(parts[-1])
         if length > MAX_CHARACTERS:
-            raise Permanent(
-                f"the PDF holds more than {MAX_CHARACTERS} characters", code="oversize", where="document"
-            )
+            raise Permanent(f"the PDF holds more than {MAX_CHARACTERS} characters", code="oversize", where="document")
     text = tidied("\n\n".join(parts)).replace("\x00", "")
     if not text:
         raise Permanent(

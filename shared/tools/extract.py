@@ -19,8 +19,11 @@ PLAIN = "text/plain; charset=utf-8"
 _PDF_MARK_WITHIN = 1024  # readers accept some bytes before `%PDF-`
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 _HTML = frozenset({".html", ".htm", ".xhtml"})
+_NAME = 500  # characters of the name that are kept, so that an ending fits
 _MAX_MARKUP = 4_000_000  # characters; more of it takes too long and is read as plain text or not at all
-_PAGE = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
+_PAGE = re.compile(
+    r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
 _TAG = re.compile(r"<[a-zA-Z!/][^<>]{0,2000}>")
 
 
@@ -81,12 +84,8 @@ def _plain(text: str, media_type: str) -> str:
     return html_text(text)
 
 
-def _written(
-    at: Toolbox, ref: DocumentRef, text: str, kind: tuple[str, str], pages: int | None
-) -> ExtractOutput:
+def _written(at: Toolbox, ref: DocumentRef, text: str, kind: tuple[str, str], pages: int | None) -> ExtractOutput:
     content = text.encode("utf-8", "replace")
-    written = at.documents.write(content, PLAIN, f"{ref.name}.txt" if ref.name else "")
+    written = at.documents.write(content, PLAIN, f"{ref.name[:_NAME]}.txt" if ref.name else "")
     media_type, encoding = kind
-    return ExtractOutput(
-        text=written, characters=len(text), media_type=media_type, encoding=encoding, pages=pages
-    )
+    return ExtractOutput(text=written, characters=len(text), media_type=media_type, encoding=encoding, pages=pages)

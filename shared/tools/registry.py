@@ -44,13 +44,13 @@ class Tool:
 
     def run(self, arguments: Mapping[str, Any], toolbox: Toolbox) -> BaseModel:
         """Check the arguments and call the tool; Permanent names the argument that is wrong."""
-        if not isinstance(arguments, Mapping):
-            kind = type(arguments).__name__
-            raise Permanent(f"tool {self.name} takes named arguments, not a {kind}", code="invalid-arguments")
         try:
             given = self.takes.model_validate(dict(arguments))
         except ValidationError as error:
             raise _complaint(self.name, error) from error
+        except (TypeError, ValueError) as error:  # whatever it is, it is no mapping
+            kind = type(arguments).__name__
+            raise Permanent(f"tool {self.name} takes named arguments, not {kind}", code="invalid-arguments") from error
         return self.function(given, toolbox)
 
     def schema(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def problem(response: TestResponse) -> tuple[int, str, str]:
     assert response.mimetype == "application/problem+json"
     told = json.loads(response.data)
     assert told["status"] == response.status_code
-    return response.status_code, told["title"], told["detail"]
+    return response.status_code, told["code"], told["detail"]
 
 
 def test_a_recorded_push_is_parked_until_its_turn(recorder: FlaskClient, records: Records) -> None:
@@ -161,7 +161,7 @@ def test_transient_asks_for_redelivery(recorder: FlaskClient) -> None:
     failing: Any = Failing(Transient("Spanner: Aborted", retry_after=1.2))
     served.CURRENT.set(ports_with(failing, lambda: AT))
     response = recorder.post("/", json=sample())
-    assert problem(response) == (503, "transient", "Spanner: Aborted")
+    assert problem(response) == (503, "try-later", "Spanner: Aborted")
     assert response.headers["Retry-After"] == "2"
 
 
