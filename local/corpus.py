@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from local.licences import installed_licences
 from shared.events.document import DocumentRef
 from shared.events.ids import derive
 
@@ -62,6 +63,12 @@ def documents_in(paths: list[Path]) -> Iterator[Item]:
                 yield Item(path, path.relative_to(top).as_posix(), entity=_entity(path.relative_to(top).as_posix()))
         else:
             yield Item(top, top.name, entity=_entity(top.name))
+
+
+def installed_packages() -> Iterator[Item]:
+    """Yield the licence files of the packages installed in this environment; the entity is the package."""
+    for found in sorted(installed_licences(), key=lambda file: (file.package.lower(), str(file.path))):
+        yield Item(found.path, found.path.name, entity=found.package, declared=found.declared)
 
 
 def _files(top: Path) -> list[Path]:

@@ -143,7 +143,7 @@ def envelope_schema() -> Json:
         "title": "Event",
         "type": "object",
         "properties": properties | {"data": {"type": "object"}},
-        "required": [*schema["required"], "type", "dataschema"],
+        "required": sorted({*schema["required"], "type", "dataschema"}),
     }
 
 

@@ -43,6 +43,7 @@ def count(name: str, value: int = 1) -> None:
     metrics = _metrics()
     metrics.add_metric(name, MetricUnit.Count, value)
     metrics.flush_metrics()
+    metrics.clear_metrics()  # when metrics are disabled, flushing leaves them, and the hundredth prints all
 
 
 @cache

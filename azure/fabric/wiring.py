@@ -1,34 +1,38 @@
-"""Environment to ports. The only file on Azure that reads settings; clients are made on first use."""
+"""Environment to ports, on Azure. Only here is the environment read, and only here are clients made.
+
+AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+"""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from shared.errors import Permanent
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from shared.ports import Ports
+    from azure.storage.queue import QueueClient
+
+    from shared.core.admission import TenantPolicy
+    from shared.ports import Pipelines, Ports, Records
+
+TABLE = "agentfabric"
+CONTAINER = "documents"
 
 
 def ports() -> Ports:
-    """Return the ports: those that AGENTFABRIC_PORTS=`module:callable` yields, else Azure's own."""
-    made: Ports = _source()()
+    """Return the ports of this place."""
+    made: Ports = _named(os.environ.get("AGENTFABRIC_PORTS", "azure.fabric.wiring:storage"))()
     return made
 
 
 @cache
-def _source() -> Callable[[], Any]:
-    chosen = os.environ.get("AGENTFABRIC_PORTS")
-    if not chosen:
-        return _azure
-    module, _, name = chosen.partition(":")
-    source: Callable[[], Any] = getattr(import_module(module), name)
-    return source
+def _named(named: str) -> Callable[[], Any]:
+    module, _, name = named.partition(":")
+    return cast("Callable[[], Any]", getattr(import_module(module), name))
 
 
 def identity_is_vouched_for() -> bool:
@@ -47,6 +51,50 @@ def refuse_objects_in_json() -> None:
 
 
 @cache
-def _azure() -> Ports:
-    what = "not every port has an Azure adapter yet; set AGENTFABRIC_PORTS=module:callable"
-    raise Permanent(what, code="not-wired")
+def storage() -> Ports:
+    """Return the ports on one storage account; PIPELINES="module:callable" yields the way to AWS.
+
+    Clients are made once per process, on first use. Their SDKs' own retries are the only ones below the engine's.
+    """
+    from azure.data.tables import TableClient  # noqa: PLC0415  SDKs load when they are needed
+    from azure.storage.blob import ContainerClient  # noqa: PLC0415
+
+    from azure.fabric.adapters import tables  # noqa: PLC0415
+    from azure.fabric.adapters.blobs import BlobDocuments  # noqa: PLC0415
+    from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
+    from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
+    from shared.core.routes import Route  # noqa: PLC0415
+    from shared.models.extractive import Extractive  # noqa: PLC0415
+    from shared.ports import Ports  # noqa: PLC0415
+
+    account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
+    table = tables.Table(TableClient.from_connection_string(account, TABLE))
+    return Ports(
+        tasks=tables.TableTasks(table),
+        outbox=tables.TableOutbox(table),
+        bus=StorageQueues({route: queue(account, route.value) for route in Route}),
+        journal=tables.TableJournal(table),
+        approvals=tables.TableApprovals(table),
+        documents=BlobDocuments(ContainerClient.from_connection_string(account, CONTAINER)),
+        models=Extractive(),
+        pipelines=cast("Pipelines", _named(os.environ["PIPELINES"])()),
+        records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
+        tenants=_tenants(os.environ["TENANTS"]),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def queue(account: str, name: str) -> QueueClient:
+    """Return a queue's client that writes messages the way the Functions host reads them."""
+    from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415  loads when it is needed
+
+    return QueueClient.from_connection_string(account, name, message_encode_policy=TextBase64EncodePolicy())
+
+
+def _tenants(text: str) -> Mapping[str, TenantPolicy]:
+    from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
+
+    from shared.core.admission import TenantPolicy  # noqa: PLC0415
+    from shared.events.ids import Tenant  # noqa: PLC0415
+
+    return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)

@@ -59,12 +59,12 @@ def run(
 
 def demo(person: Person, home: Home = HOME, *, as_json: Json = False) -> None:
     """Review the licences of the packages installed here, and compare with what they say of themselves."""
-    from local.licences import corpus  # noqa: PLC0415
+    from local.corpus import installed_packages  # noqa: PLC0415
     from local.report import print_accuracy  # noqa: PLC0415
 
     started = time.perf_counter()
     with opened(home) as engine:
-        items = _reviewed(engine, corpus(), "licences", person)
+        items = _reviewed(engine, installed_packages(), "licences", person)
     _print(items, as_json=as_json)
     if not as_json:
         print_accuracy(items, time.perf_counter() - started)

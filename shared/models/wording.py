@@ -23,7 +23,7 @@ _UNSEEN = 0  # the kind of a triple that no reference has
 _UNSEEN_WEIGHT = 1.0
 _CANDIDATES = 6
 _WORTH_A_LOOK = 0.35
-_ROOM = 1.15  # a copy may be this much longer than its reference: names, dates, amended clauses
+_ROOM = 150  # words by which a copy may be longer than its reference: names, dates, amended clauses
 _DENSE = (10, 6)  # the wording begins and ends where 6 of 10 triples are its own
 
 
@@ -89,7 +89,7 @@ class Wordings:
 
     def _passage(self, key: int, kinds: Sequence[int]) -> Passage | None:
         gain = list(map(self._gain[key].__getitem__, kinds))
-        start, end = _richest(gain, int(self._length[key] * _ROOM) + 20)
+        start, end = _richest(gain, self._length[key] + min(_ROOM, 20 + self._length[key] // 7))
         start, end = _trimmed(gain, start, end)
         if start >= end:
             return None

@@ -5,10 +5,11 @@ One store keeps tasks, outbox, journal and approvals, because one transaction wr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -16,16 +17,16 @@ from shared.app.commit import create, relay
 from shared.core import task as tasks
 from shared.core.approval import Approval, ApprovalPolicy, Level
 from shared.core.journal import Entry
+from shared.core.routes import Route
 from shared.core.task import Task
 from shared.errors import Conflict, Duplicate, NotFound, Transient
-from shared.events.catalog import Cause, follow
+from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.document import DocumentRef
-from shared.ports import Approvals, Change, Journal, Outbox, Tasks
-from tests.contracts.fakes import control_ports
+from shared.ports import Approvals, Bus, Change, Journal, Outbox, Ports, Tasks
+from tests.contracts.fakes import Unneeded, ports_with
 
 if TYPE_CHECKING:
     from shared.core.decision import Decision
-    from shared.events.catalog import AnyEvent
 
 AT = datetime(2025, 6, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 REF = DocumentRef(uri="blob:" + "a" * 64, sha256="a" * 64, size=5, name="a.txt")
@@ -51,10 +52,23 @@ class Flaky:
     broken: bool = True
     sent: int = 0
 
-    def publish(self, messages: object) -> None:
+    def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
         if self.broken:
             raise Transient("no connection")
-        self.sent += len(list(messages))  # type: ignore[call-overload]
+        self.sent += len(messages)
+
+
+def control_ports(store: Store, bus: Bus) -> Ports:
+    """Return ports around the store under test and a bus."""
+    none: Any = Unneeded()
+    return replace(
+        ports_with(none, lambda: AT),
+        tasks=store.tasks,
+        outbox=store.outbox,
+        journal=store.journal,
+        approvals=store.approvals,
+        bus=bus,
+    )
 
 
 def make(name: str = "task-1", *, tenant: str = "acme", entity: str = "package-a") -> Task:
@@ -249,7 +263,7 @@ class TasksContract:
     def test_a_crash_before_publishing_loses_nothing(self, store: Store) -> None:
         """What was committed when the bus broke down is unsent, and is relayed once the bus is back."""
         bus = Flaky()
-        ports = control_ports(store, bus, lambda: AT)
+        ports = control_ports(store, bus)
         task = make()
         with pytest.raises(Transient):
             create(ports, cause_of(task), tasks.submit(task), claim="key")
@@ -262,7 +276,7 @@ class TasksContract:
     def test_a_duplicate_still_speaks(self, store: Store) -> None:
         """The repetition of a message sends what its first delivery committed and could not send."""
         bus = Flaky()
-        ports = control_ports(store, bus, lambda: AT)
+        ports = control_ports(store, bus)
         task = make()
         with pytest.raises(Transient):
             create(ports, cause_of(task), tasks.submit(task), claim="key")

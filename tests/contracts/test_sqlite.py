@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.sqlite.broker import Broker
+from local.sqlite.database import Database
+from local.sqlite.documents import LocalDocuments
+from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
+from shared.core.routes import Route
+from tests.contracts.bus_contract import BusContract
+from tests.contracts.documents_contract import DocumentsContract
+from tests.contracts.tasks_contract import TasksContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """One file; whoever finds it locked is told so at once instead of after seconds."""
+    made = Database(tmp_path / "fabric.db")
+    made.connection.execute("PRAGMA busy_timeout = 0")
+    yield made
+    made.close()
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Hold the file's write lock, as another process would."""
+    other = Database(database.path)
+    try:
+        with other.transaction():
+            yield
+    finally:
+        other.close()
+
+
+class SqliteStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.tasks = SqliteTasks(database)
+        self.outbox = SqliteOutbox(database)
+        self.journal = SqliteJournal(database)
+        self.approvals = SqliteApprovals(database)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        with locked(self._database):
+            yield
+
+
+class TestSqliteTasks(TasksContract):
+    @pytest.fixture
+    def store(self, database: Database) -> SqliteStore:
+        return SqliteStore(database)
+
+
+class TestLocalDocuments(DocumentsContract):
+    foreign = ("file:///etc/passwd", "file:///tmp/../etc/passwd", "file://host/etc/passwd", "file:///%2e%2e/etc/passwd")
+    unknown = "s3://bucket/key"
+    missing = "blob:" + "0" * 64
+
+    @pytest.fixture
+    def documents(self, database: Database) -> LocalDocuments:
+        return LocalDocuments(database)
+
+
+class SqliteWires:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.bus = Broker(database)
+
+    def received(self, route: Route) -> list[str]:
+        return [message.body for message in self.bus.take(route, 0.0, 1000)]
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        with locked(self._database):
+            yield
+
+
+class TestBroker(BusContract):
+    @pytest.fixture
+    def wires(self, database: Database) -> SqliteWires:
+        return SqliteWires(database)
