@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -80,19 +82,20 @@ def _console() -> Console:
 
 
 def _documents(items: Sequence[Item]) -> Table:
+    declared = any(item.declared for item in items)
     table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("document", no_wrap=True, overflow="ellipsis", ratio=2, min_width=20)
-    for heading in ("class", "score", "status"):
+    for heading in ("class", "score", *(("declared",) if declared else ()), "status"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("why, and what it says", no_wrap=True, overflow="ellipsis", ratio=4)
     for item in items:
-        name = item.name if item.entity in item.name else f"{item.entity}/{item.name}"
         table.add_row(
-            Text(name),
+            Text(item.name if item.entity in item.name else f"{item.entity}/{item.name}"),
             Text(item.label or "-"),
             f"{item.score:.2f}" if item.label else "-",
+            *((Text(" or ".join(item.declared) or "-"),) if declared else ()),
             Text(_status(item), style=_STYLES[item.status]),
-            Text(item.reason),
+            Text.assemble(item.reason, "\n" if item.summary else "", (" ".join(item.summary.split()), "dim")),
         )
     return table
 
@@ -116,10 +119,15 @@ def _next_step(items: Sequence[Item]) -> str:
         return ""
     example = waiting[0]
     return (
-        f"\n{len(waiting)} wait for a human. See them with `agentfabric approvals`; decide with, say,"
-        f"\n  agentfabric approve {example.approval[:8]}        ({example.entity}: {example.reason})"
-        f"\n  agentfabric approve --label {example.label}"
+        f"\n{len(waiting)} wait for a human. See them with `{program()} approvals`; decide with, say,"
+        f"\n  {program()} approve {example.approval[:8]}        ({example.entity}: {example.reason})"
+        f"\n  {program()} approve --label {example.label}"
     )
+
+
+def program() -> str:
+    """Return what to type for this program."""
+    return "agentfabric" if shutil.which("agentfabric") else os.path.relpath(sys.argv[0])
 
 
 def print_accuracy(items: Sequence[Item], seconds: float) -> None:
@@ -135,7 +143,7 @@ def print_accuracy(items: Sequence[Item], seconds: float) -> None:
     for item in wrong:
         _console().print(Text(f"  {item.entity}/{item.name}: {item.label}, declared {' or '.join(item.declared)}"))
     _console().print(
-        f"in {seconds:.1f} s. Why did one end as it did? agentfabric explain {items[0].task if items else ''}"
+        f"in {seconds:.1f} s. Why did one end as it did? {program()} explain {items[0].task if items else ''}"
     )
 
 

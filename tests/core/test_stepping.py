@@ -220,7 +220,9 @@ class Spending(RuleBasedStateMachine):
     def write(self, decision: Decision) -> None:
         """Keep what was decided, as a store would."""
         self.task = decision.task
-        self.billed += sum(getattr(fact, "cost_micro_usd", 0) for fact in decision.facts if fact.type == "usage.metered")
+        self.billed += sum(
+            getattr(fact, "cost_micro_usd", 0) for fact in decision.facts if fact.type == "usage.metered"
+        )
         if decision.entry is not None:
             self.entries[decision.entry.document, decision.entry.step] = decision.entry
 
@@ -298,5 +300,5 @@ class Spending(RuleBasedStateMachine):
             assert self.task.reserved == 0
 
 
-TestSpending = pytest.mark.filterwarnings("default")(Spending.TestCase)
+TestSpending = Spending.TestCase
 TestSpending.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from aws.adapters.bus import AmazonBus, Destinations
+from aws.adapters.dead_letters import SqsDeadLetters
+from aws.adapters.documents import S3Documents
+from aws.adapters.dynamo import CLAIM_DAYS, DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks
+from aws.adapters.elsewhere import RecordsElsewhere
+from aws.adapters.pipelines import ExpressPipelines
+from shared.core import task as tasks
+from shared.core.routes import Route
+from shared.core.workflow import pipeline_input
+from shared.errors import Conflict, NotFound, Permanent, Transient
+from shared.events.document import DocumentRef
+from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table
+from tests.contracts.bus_contract import BusContract
+from tests.contracts.documents_contract import DocumentsContract
+from tests.contracts.tasks_contract import AT, TasksContract, also, entry_of, make, placed, said, submitted
+
+THROTTLED = {"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "slow"}
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def account() -> Iterator[None]:
+    """One account for all tests of this file; each makes its own resources in it."""
+    with mock_aws():
+        yield
+
+
+@pytest.fixture(scope="module")
+def dynamo(account: None) -> Any:
+    return client("dynamodb")
+
+
+class DynamoStore:
+    def __init__(self, dynamo: Any, table: str) -> None:
+        self.dynamo = dynamo
+        self.table = table
+        self.tasks = DynamoTasks(dynamo, table)
+        self.outbox = DynamoOutbox(dynamo, table)
+        self.journal = DynamoJournal(dynamo, table)
+        self.approvals = DynamoApprovals(dynamo, table)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        with answering(self.dynamo, 400, THROTTLED):
+            yield
+
+    def items(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.dynamo.scan(TableName=self.table)["Items"]
+        return found
+
+
+class TestDynamo(TasksContract):
+    @pytest.fixture
+    def store(self, dynamo: Any) -> DynamoStore:
+        return DynamoStore(dynamo, make_table(dynamo))
+
+    def test_an_item_too_large_is_refused_for_good(self, store: DynamoStore) -> None:
+        """A result larger than an item may be is refused before anything is written."""
+        store.tasks.commit(submitted(make()))
+        task = store.tasks.load("acme", "task-1")
+        before = store.items()
+        with pytest.raises(Permanent) as refused:
+            store.tasks.commit(also(task, entry=entry_of(task, output={"text": "x" * 400 * 1024})))
+        assert refused.value.code == "oversize"
+        assert store.items() == before
+
+    @pytest.mark.parametrize(
+        ("code", "verdict"),
+        [
+            ("ThrottlingError", Transient),
+            ("ProvisionedThroughputExceeded", Transient),
+            ("TransactionConflict", Conflict),
+            ("ItemCollectionSizeLimitExceeded", Permanent),
+            ("ValidationError", Permanent),
+        ],
+    )
+    def test_a_cancelled_transaction_says_why(
+        self, store: DynamoStore, code: str, verdict: type[Exception]
+    ) -> None:
+        """Each reason for which DynamoDB cancels a transaction has its verdict."""
+        change = submitted(make())
+        reasons = [{"Code": "None"}, {"Code": code, "Message": "secret"}, *[{"Code": "None"}] * 3]
+        body = {
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled",
+            "CancellationReasons": reasons,
+        }
+        with answering(store.dynamo, 400, body), pytest.raises(verdict) as refused:
+            store.tasks.commit(change)
+        assert type(refused.value) is verdict
+        assert "secret" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("status", "name", "verdict"),
+        [
+            (500, "InternalServerError", Transient),
+            (503, "ServiceUnavailable", Transient),
+            (400, "TransactionInProgressException", Transient),
+            (400, "AccessDeniedException", Permanent),
+            (400, "ResourceNotFoundException", Permanent),
+            (400, "ValidationException", Permanent),
+        ],
+    )
+    def test_a_refusal_has_a_verdict(
+        self, store: DynamoStore, status: int, name: str, verdict: type[Exception]
+    ) -> None:
+        """What a service says about itself is passing, what it says about the request is not."""
+        body = {"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": "no"}
+        with answering(store.dynamo, status, body), pytest.raises(verdict) as refused:
+            store.tasks.load("acme", "task-1")
+        assert type(refused.value) is verdict
+
+    def test_a_table_out_of_reach_is_passing(self) -> None:
+        """A connection that cannot be made asks for another attempt."""
+        with pytest.raises(Transient):
+            DynamoTasks(client("dynamodb", endpoint_url=NOWHERE), "table").load("acme", "task-1")
+
+    def test_deletes_left_over_ask_for_another_attempt(self, store: DynamoStore) -> None:
+        """Events that a throttled table did not take off the outbox are not called sent."""
+        change = submitted(make())
+        store.tasks.commit(change)
+        left = {"UnprocessedItems": {store.table: [{"DeleteRequest": {"Key": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}]}}
+        with answering(store.dynamo, 200, left), pytest.raises(Transient):
+            store.outbox.mark_sent(change.events)
+
+    def test_claims_expire_except_what_made_a_task(self, store: DynamoStore) -> None:
+        """A message's claim is forgotten after a month, the claim of a task's idempotency key never."""
+        store.tasks.commit(submitted(make()))
+        store.tasks.commit(placed(store.tasks.load("acme", "task-1")))
+        expires = {item["pk"]["S"]: item.get("expires") for item in store.items() if item["sk"]["S"] == "claim"}
+        last = {"N": str(int(AT.timestamp()) + CLAIM_DAYS * 24 * 3600)}
+        assert expires == {"acme#claim#submit:task-1": None, "acme#claim#dispatch": last}
+
+    def test_pages_of_a_query_are_joined(self, store: DynamoStore) -> None:
+        """More than one answer of DynamoDB holds is still one page of ours."""
+        for number in range(3):
+            task = make(f"task-{number}", entity=f"package-{number}")
+            store.tasks.commit(submitted(task.model_copy(update={"reason": "x" * 380_000})))
+        assert [task.id for task in store.tasks.page("acme", limit=10)] == ["task-0", "task-1", "task-2"]
+
+    def test_who_waits_longest_is_relayed_first(self, store: DynamoStore) -> None:
+        """Under a limit, the entities whose events are oldest come first."""
+        for day in (3, 1, 2):
+            at = datetime(2025, 6, day, tzinfo=UTC)
+            store.tasks.commit(submitted(make(f"task-{day}", entity=f"package-{day}"), at=at))
+        found = store.outbox.unsent(limit=4)
+        assert [event.entity for event in found] == ["package-1"] * 2 + ["package-2"] * 2
+
+    def test_one_tenants_unsent_events_are_found_alone(self, store: DynamoStore) -> None:
+        """Asking for a tenant's unsent events gives those of all its entities and of no other tenant."""
+        for tenant in ("acme", "acme-2"):
+            for number in range(3):
+                store.tasks.commit(submitted(make(f"task-{number}", tenant=tenant, entity=f"package-{number}")))
+        found = store.outbox.unsent(limit=100, tenant="acme")
+        assert [event.tenant for event in found] == ["acme"] * 6
+
+
+class TestS3(DocumentsContract):
+    foreign = ("s3://elsewhere/key", "s3://documents-0/", "s3://documents-0", "s3:///key")
+    unknown = "file:///etc/passwd"
+    missing = "s3://documents-0/blobs/none"
+
+    @pytest.fixture(scope="class")
+    def s3(self) -> Any:
+        made = client("s3")
+        where = {"LocationConstraint": REGION}
+        for bucket in ("documents-0", "also-readable", "elsewhere"):
+            made.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+        return made
+
+    @pytest.fixture
+    def documents(self, s3: Any) -> S3Documents:
+        return S3Documents(s3, "documents-0", frozenset({"also-readable"}))
+
+    def test_a_document_is_read_where_it_may_be(self, s3: Any, documents: S3Documents) -> None:
+        """A client's own object in a bucket on the list is read through its reference, whatever its name."""
+        written = documents.write(b"text", "text/plain")
+        s3.put_object(Bucket="also-readable", Key="a/ü ?#&.txt", Body=b"text")
+        assert documents.read(written.model_copy(update={"uri": "s3://also-readable/a/ü ?#&.txt"})) == b"text"
+
+    def test_an_object_larger_than_it_says_is_not_read(self, s3: Any, documents: S3Documents) -> None:
+        """An object above the limit is refused by its length, whatever the reference says."""
+        s3.put_object(Bucket="documents-0", Key="large", Body=b"x" * (20 * 1024 * 1024 + 1))
+        with pytest.raises(Permanent) as refused:
+            documents.read(DocumentRef(uri="s3://documents-0/large", sha256="a" * 64, size=5))
+        assert refused.value.code == "oversize"
+
+    def test_a_missing_bucket_of_our_own_is_no_success(self, s3: Any) -> None:
+        """Writing to a bucket that does not exist is refused, not taken for written before."""
+        with pytest.raises(Permanent):
+            S3Documents(s3, "never-made", frozenset()).write(b"text", "text/plain")
+
+    def test_storage_out_of_reach_is_passing(self) -> None:
+        """A connection that cannot be made asks for another attempt."""
+        with pytest.raises(Transient):
+            S3Documents(client("s3", endpoint_url=NOWHERE), "b", frozenset()).write(b"text", "text/plain")
+
+
+class AmazonWires:
+    def __init__(self) -> None:
+        self.kinesis, self.sqs, self.stepfunctions = client("kinesis"), client("sqs"), client("stepfunctions")
+        stream = fresh("stream")
+        self.kinesis.create_stream(StreamName=stream, ShardCount=1)
+        machine = self.stepfunctions.create_state_machine(
+            name=fresh("machine"),
+            definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/machine",
+        )["stateMachineArn"]
+        self.to = Destinations(
+            stream=stream,
+            machine=machine,
+            reviews=make_queue(self.sqs, fifo=True),
+            records=make_queue(self.sqs, fifo=True),
+        )
+        self.bus = AmazonBus(self.kinesis, self.sqs, self.stepfunctions, self.to)
+
+    def received(self, route: Route) -> list[str]:
+        if route is Route.WORK:
+            return [record["Data"].decode() for record in self.records()]
+        return [message["Body"] for message in self.messages(route)]
+
+    def records(self) -> list[dict[str, Any]]:
+        shard = self.kinesis.list_shards(StreamName=self.to.stream)["Shards"][0]["ShardId"]
+        start = self.kinesis.get_shard_iterator(
+            StreamName=self.to.stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+        )
+        found: list[dict[str, Any]] = self.kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]
+        return found
+
+    def messages(self, route: Route) -> list[dict[str, Any]]:
+        url = self.to.reviews if route is Route.REVIEWS else self.to.records
+        found: list[dict[str, Any]] = []
+        wanted: dict[str, Any] = {"MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "AttributeNames": ["All"]}
+        while batch := self.sqs.receive_message(QueueUrl=url, **wanted).get("Messages"):
+            for message in batch:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found += batch
+        return found
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for made in (self.kinesis, self.sqs, self.stepfunctions):
+                body = {"__type": "com.amazonaws#ThrottlingException", "message": "slow"}
+                stack.enter_context(answering(made, 400, body))
+            yield
+
+
+class TestAmazonBus(BusContract):
+    @pytest.fixture
+    def wires(self) -> AmazonWires:
+        return AmazonWires()
+
+    def test_work_is_partitioned_by_entity(self, wires: AmazonWires) -> None:
+        """A record's partition key is its entity, so a shard keeps the entity's order."""
+        event = submitted(make(entity="ä: 文書")).events[1]
+        wires.bus.publish([(Route.WORK, event)])
+        assert [record["PartitionKey"] for record in wires.records()] == ["ä: 文書"]
+
+    def test_a_message_carries_what_the_recorder_looks_for(self, wires: AmazonWires) -> None:
+        """Tenant, entity and sequence travel beside the body, for a body nobody can read."""
+        event = submitted(make()).events[0]
+        wires.bus.publish([(Route.RECORDS, event)])
+        (message,) = wires.messages(Route.RECORDS)
+        attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        assert attributes == {
+            "tenant": "acme",
+            "partitionkey": "package-a",
+            "sequence": "1",
+            "type": "task.submitted",
+        }
+        assert message["Attributes"]["MessageDeduplicationId"] == event.id
+
+    def test_an_event_handed_over_twice_arrives_once(self, wires: AmazonWires) -> None:
+        """A relay that sends again what a crash left unmarked does not double it."""
+        event = submitted(make()).events[0]
+        wires.bus.publish([(Route.RECORDS, event)])
+        wires.bus.publish([(Route.RECORDS, event)])
+        assert len(wires.messages(Route.RECORDS)) == 1
+
+    def test_a_placed_task_starts_one_pipeline(self, wires: AmazonWires) -> None:
+        """Starting a run twice is starting it once, under the run's name and with the pipeline's input."""
+        task = tasks.submit(make()).task
+        (event,) = said(task, tasks.place(task), 2)
+        wires.bus.publish([(Route.PIPELINE, event)])
+        wires.bus.publish([(Route.PIPELINE, event)])
+        (execution,) = wires.stepfunctions.list_executions(stateMachineArn=wires.to.machine)["executions"]
+        assert execution["name"] == "task-1.1"
+        told = wires.stepfunctions.describe_execution(executionArn=execution["executionArn"])
+        assert json.loads(told["input"]) == pipeline_input("acme", "task-1", 0)
+
+    def test_an_execution_that_exists_is_as_good_as_started(self, wires: AmazonWires) -> None:
+        """Step Functions' refusal to start a name again is a success."""
+        task = tasks.submit(make()).task
+        (event,) = said(task, tasks.place(task), 2)
+        body = {"__type": "com.amazonaws.swf.service.v2.model#ExecutionAlreadyExists", "message": "exists"}
+        with answering(wires.stepfunctions, 400, body):
+            wires.bus.publish([(Route.PIPELINE, event)])
+
+    def test_a_batch_taken_in_part_asks_for_another_attempt(self, wires: AmazonWires) -> None:
+        """One record or message that was not taken makes the whole hand-over Transient."""
+        event = submitted(make()).events[1]
+        partly = {"FailedRecordCount": 1, "Records": [{"ErrorCode": "InternalFailure", "ErrorMessage": "x"}]}
+        with answering(wires.kinesis, 200, partly), pytest.raises(Transient):
+            wires.bus.publish([(Route.WORK, event)])
+        failed = {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
+        with answering(wires.sqs, 200, failed), pytest.raises(Transient):
+            wires.bus.publish([(Route.RECORDS, event)])
+
+    def test_a_wire_out_of_reach_is_passing(self, wires: AmazonWires) -> None:
+        """A connection that cannot be made asks for another attempt."""
+        bus = AmazonBus(client("kinesis", endpoint_url=NOWHERE), wires.sqs, wires.stepfunctions, wires.to)
+        with pytest.raises(Transient):
+            bus.publish([(Route.WORK, submitted(make()).events[1])])
+
+
+class TestDeadLetters:
+    @pytest.fixture
+    def sqs(self) -> Any:
+        return client("sqs")
+
+    def test_a_dead_letter_keeps_body_reason_and_origin(self, sqs: Any) -> None:
+        """What was buried can be read with the reason and the delivery it came from."""
+        url = make_queue(sqs, fifo=False)
+        SqsDeadLetters(sqs, url).bury("bm90IEpTT04=", "[broken-json] not JSON", "shardId-0:1")
+        (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+        told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        assert (message["Body"], told) == (
+            "bm90IEpTT04=",
+            {"reason": "[broken-json] not JSON", "origin": "shardId-0:1"},
+        )
+
+    @pytest.mark.parametrize("body", ["", "x" * 300 * 1024])
+    def test_what_no_queue_carries_is_buried_by_its_origin(self, sqs: Any, body: str) -> None:
+        """A body that is empty or too large leaves at least its reason and its origin."""
+        url = make_queue(sqs, fifo=False)
+        SqsDeadLetters(sqs, url).bury(body, "r" * 5000, "shardId-0:1")
+        (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+        assert message["MessageAttributes"]["origin"]["StringValue"] == "shardId-0:1"
+
+
+class TestExpressPipelines:
+    """Stubbed with the SDK's own shapes: the account in this process knows no synchronous executions."""
+
+    ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:document-review"
+    GIVEN = pipeline_input("acme", "task-1", 0)
+
+    def run(self, answer: dict[str, Any]) -> Any:
+        stepfunctions = client("stepfunctions")
+        when = {"startDate": AT, "stopDate": AT, "executionArn": f"{self.ARN}:1"}
+        asked = {"stateMachineArn": self.ARN, "name": "task-1.1.0", "input": json.dumps(self.GIVEN)}
+        with Stubber(stepfunctions) as stub:
+            stub.add_response("start_sync_execution", when | answer, asked)
+            return ExpressPipelines(stepfunctions, {"document-review": self.ARN}).run(
+                "document-review", "task-1.1.0", self.GIVEN
+            )
+
+    def test_the_output_is_returned(self) -> None:
+        """A pipeline that succeeds gives its output."""
+        assert self.run({"status": "SUCCEEDED", "output": '{"results": {}}'}) == {"results": {}}
+
+    def test_a_failed_document_fails_for_good(self) -> None:
+        """The error and cause that the definition ended with are the verdict's code and text."""
+        with pytest.raises(Permanent, match="it is encrypted") as refused:
+            self.run({"status": "FAILED", "error": "encrypted", "cause": "it is encrypted"})
+        assert refused.value.code == "encrypted"
+
+    @pytest.mark.parametrize(
+        "answer",
+        [{"status": "TIMED_OUT"}, {"status": "FAILED", "error": "Transient"}, {"status": "FAILED", "error": "States.Timeout"}],
+    )
+    def test_a_passing_failure_is_transient(self, answer: dict[str, Any]) -> None:
+        """An execution that ran out of time or of attempts may be run again."""
+        with pytest.raises(Transient):
+            self.run(answer)
+
+    def test_an_unknown_workflow_is_not_found(self) -> None:
+        """A workflow without a state machine is refused by the names there are."""
+        with pytest.raises(NotFound, match="document-review"):
+            ExpressPipelines(client("stepfunctions"), {"document-review": self.ARN}).run("x", "name", {})
+
+
+def test_records_are_kept_elsewhere() -> None:
+    """Whoever asks AWS for records is told where they are."""
+    with pytest.raises(Permanent) as refused:
+        RecordsElsewhere().bill("acme")
+    assert refused.value.code == "not-here"
+
+
+def test_a_change_without_claim_or_events_is_one_write(dynamo: Any) -> None:
+    """A change that only keeps a journal entry claims nothing and moves no sequence."""
+    store = DynamoStore(dynamo, make_table(dynamo))
+    store.tasks.commit(submitted(make()))
+    task = store.tasks.load("acme", "task-1")
+    before = {item["pk"]["S"] for item in store.items()}
+    store.tasks.commit(replace(also(task, entry=entry_of(task)), claim=None))
+    assert {item["pk"]["S"] for item in store.items()} - before == {"acme#journal#task-1"}

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.core.admission import Submission, TenantPolicy, admit, tenant_policy
+from shared.core.workflow import DOCUMENT_REVIEW
+from shared.errors import Forbidden, Permanent
+from tests.core.given import document
+
+WORST = DOCUMENT_REVIEW.reserve
+POLICY = TenantPolicy(max_budget=WORST * 60)
+
+
+def submission(documents: int = 1, **more: Any) -> Submission:
+    """Return a submission of some documents."""
+    refs = tuple(document(str(number)) for number in range(documents))
+    return Submission(**{"entity": "package:x", "documents": refs, "taxonomy": document("taxonomy.toml")} | more)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, 2 * WORST), (2 * WORST, 2 * WORST), (60 * WORST, 60 * WORST)])
+def test_a_budget_is_what_was_asked_for_or_the_worst_case(asked: int | None, given: int) -> None:
+    """Without a wish the budget is the worst case; both its limits are allowed."""
+    assert admit(submission(2, budget_micro_usd=asked), POLICY) == given
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "verdict"),
+    [
+        (submission(workflow="mine-bitcoin"), "unknown-workflow", Forbidden),
+        (submission(51), "too-many", Permanent),
+        (submission(2, budget_micro_usd=2 * WORST - 1), "budget-too-small", Permanent),
+        (submission(budget_micro_usd=60 * WORST + 1), "budget-too-large", Forbidden),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_not_in_order_is_refused(wrong: Submission, code: str, verdict: type[Permanent]) -> None:
+    """A client's mistake is Permanent, what the tenant may not do is Forbidden, and each has its own code."""
+    with pytest.raises(verdict) as refused:
+        admit(wrong, POLICY)
+    assert refused.value.code == code
+    assert isinstance(refused.value, Forbidden) == (verdict is Forbidden)
+
+
+def test_a_worst_case_above_the_tenants_limit_is_refused() -> None:
+    """Whoever names no budget is not given more than the tenant may spend."""
+    with pytest.raises(Forbidden) as refused:
+        admit(submission(2), TenantPolicy(max_budget=2 * WORST - 1))
+    assert refused.value.code == "budget-too-large"
+
+
+def test_a_workflow_must_be_among_the_tenants() -> None:
+    """A workflow that exists is still refused to a tenant who has not got it."""
+    with pytest.raises(Forbidden, match="not among yours: other"):
+        admit(submission(), TenantPolicy(workflows=("other",)))
+
+
+def test_a_stranger_is_refused() -> None:
+    """Only tenants that somebody set up may do anything."""
+    assert tenant_policy({"acme": POLICY}, "acme") is POLICY
+    with pytest.raises(Forbidden) as refused:
+        tenant_policy({"acme": POLICY}, "evil")
+    assert refused.value.code == "unknown-tenant"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"documents": ()},
+        {"entity": ""},
+        {"entity": "a\x1fb"},
+        {"entity": "a\n"},
+        {"entity": "x" * 257},
+        {"budget_micro_usd": 0},
+        {"budget_micro_usd": -1},
+        {"budget_micro_usd": 1.5},
+        {"tenant": "acme"},
+        {"workflow": "w" * 65},
+    ],
+    ids=str,
+)
+def test_a_submission_out_of_shape_is_refused(wrong: dict[str, Any]) -> None:
+    """A submission names at least one document, an entity without control characters, and never who pays."""
+    with pytest.raises(ValidationError):
+        submission(**wrong)

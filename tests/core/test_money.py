@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.completion import Prompt, Usage
+from shared.core.money import PRICES, cost, total, worst_case
+from shared.errors import Permanent
+
+TOKENS = st.integers(0, 10**9)
+MODELS = st.sampled_from(sorted(PRICES))
+
+
+@pytest.mark.parametrize(
+    ("tokens_in", "tokens_out", "micro_usd"),
+    [(0, 0, 0), (1, 0, 1), (50, 0, 1), (51, 0, 2), (0, 25, 1), (25, 12, 1), (25, 13, 2), (16_000, 512, 341)],
+)
+def test_a_call_costs_its_tokens_rounded_up(tokens_in: int, tokens_out: int, micro_usd: int) -> None:
+    """A fraction of a micro-dollar counts as a whole one, once per call and not once per direction."""
+    assert cost(Usage("extractive-1", tokens_in, tokens_out)) == micro_usd
+
+
+@given(model=MODELS, tokens_in=TOKENS, tokens_out=TOKENS)
+def test_the_price_is_exact(model: str, tokens_in: int, tokens_out: int) -> None:
+    """No float ever comes near money: the cost is the exact price, rounded up."""
+    price = PRICES[model]
+    exact = Fraction(tokens_in * price.tokens_in + tokens_out * price.tokens_out, 1_000_000)
+    assert cost(Usage(model, tokens_in, tokens_out)) == ceil(exact)
+
+
+@given(model=MODELS, tokens_in=TOKENS, tokens_out=TOKENS)
+def test_the_worst_case_is_never_exceeded(model: str, tokens_in: int, tokens_out: int) -> None:
+    """Whichever model answers, the same tokens cost at most the worst case."""
+    assert cost(Usage(model, tokens_in, tokens_out)) <= worst_case(tokens_in, tokens_out)
+
+
+def test_each_call_is_rounded_for_itself() -> None:
+    """Two calls cost what their two bills say."""
+    assert total([Usage("extractive-1", 1, 0), Usage("extractive-1", 1, 0)]) == 2
+    assert total([]) == 0
+
+
+def test_a_model_without_a_price_is_refused() -> None:
+    """A usage that nobody can price is an error that names the models there are."""
+    with pytest.raises(Permanent, match="extractive-1") as refused:
+        cost(Usage("mystery", 1, 1))
+    assert refused.value.code == "unknown-price"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text", "tokens"), [("", "", 0), ("a", "", 1), ("abcd", "efgh", 2), ("", "a" * 9, 3)]
+)
+def test_a_prompt_is_reckoned_by_its_length(instruction: str, text: str, tokens: int) -> None:
+    """Before a call, every four characters to read count as a token, rounded up."""
+    assert Prompt("classify", instruction, text, {}).tokens_in == tokens
