@@ -52,9 +52,9 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
             count("StepsDelayed" if passing else "StepsFailed")
             note("step delayed" if passing else "step failed", **_about(event, wire.code_of(verdict)))
             raise wire.named(verdict) from verdict
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the door: what the runtime logs of it must not quote a document
             unforeseen(error)
-            raise
+            raise wire.named(Permanent(f"unforeseen {type(error).__name__}", code="internal")) from None
 
     return handler
 

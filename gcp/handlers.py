@@ -36,7 +36,7 @@ def record(request: Request) -> Response:
     """Write one pushed event into the record."""
     if request.method != "POST":
         raise Permanent("a push is a POST", code="method-not-allowed")
-    wiring.gate().admit_push(request.headers)
+    wiring.gate().admit_push(wire.headers(request))
     message = wire.unwrap(wire.read_body(request))
     verdict = use.record(wiring.ports(), message.data, message.attributes)
     if verdict != "applied":
@@ -57,7 +57,7 @@ def query(request: Request) -> Response:
 
 
 def _tenant(request: Request) -> str:
-    return wiring.gate().caller(request.headers).tenant
+    return wiring.gate().caller(wire.headers(request)).tenant
 
 
 def _events(request: Request) -> dict[str, Any]:
@@ -110,14 +110,12 @@ class _Skip(BaseModel):
 
 def _skip(request: Request) -> dict[str, Any]:
     """Let an entity go on without the number that holds it back."""
-    caller = wiring.gate().caller(request.headers)
+    caller = wiring.gate().caller(wire.headers(request))
     try:
         said = _Skip.model_validate_json(wire.read_body(request, most=_MAX_QUESTION))
     except ValidationError as error:
         raise explain(error) from error
-    verdict = use.skip(
-        wiring.ports(), caller.tenant, said.entity, said.sequence, by=caller.name, reason=said.reason
-    )
+    verdict = use.skip(wiring.ports(), caller.tenant, said.entity, said.sequence, by=caller.name, reason=said.reason)
     return {"verdict": verdict}
 
 

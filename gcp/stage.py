@@ -1,6 +1,6 @@
 """Stages the folder that gcloud uploads: `python -m gcp.stage [FOLDER]`, build/gcp by default.
 
-gcloud wants main.py and requirements.txt at the root of a source; beside them stand `gcp` and `shared` as they are here.
+gcloud wants main.py and requirements.txt at the root of a source; `gcp` and `shared` stand beside them.
 """
 
 from __future__ import annotations

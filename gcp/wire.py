@@ -86,6 +86,11 @@ def read_body(request: Request, *, most: int = MAX_BODY) -> bytes:
     return body
 
 
+def headers(request: Request) -> dict[str, str]:
+    """Return the request's headers by their names in lower case."""
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
 def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
     """Return a query parameter that is a whole number within bounds."""
     text = request.args.get(name, str(default))
@@ -113,12 +118,12 @@ def with_verdicts(handler: Callable[[Request], Response]) -> Callable[[Request],
             return handler(request)
         except Transient as error:
             patience = {"Retry-After": str(math.ceil(error.retry_after))}
-            return _problem(503, "try-later", str(error), headers=patience)
+            return _problem(503, "try-later", str(error), extra=patience)
         except Permanent as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  the last stop: nothing of it may reach the caller
             # Its text may be a document's, so its type and place have to do.
-            _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))  # noqa: TRY400
+            _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))
             return _problem(500, "internal", "an unexpected failure; the log names its type")
 
     return guarded
@@ -129,12 +134,12 @@ def _refused(error: Permanent) -> Response:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s: %s", error.code, error)
         return _problem(status, error.code, "this deployment is not set up; the log says what is missing")
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
-    return _problem(status, error.code, str(error), where=error.where, headers=headers)
+    challenge = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    return _problem(status, error.code, str(error), where=error.where, extra=challenge)
 
 
 def _problem(
-    status: int, code: str, detail: str, *, where: str = "", headers: Mapping[str, str] | None = None
+    status: int, code: str, detail: str, *, where: str = "", extra: Mapping[str, str] | None = None
 ) -> Response:
     """Return problem details: https://www.rfc-editor.org/rfc/rfc9457 ."""
     content = {
@@ -145,7 +150,7 @@ def _problem(
         "code": code,
         "where": where,
     }
-    return Response(json.dumps(content), status, headers, mimetype="application/problem+json")
+    return Response(json.dumps(content), status, extra, mimetype="application/problem+json")
 
 
 def _place(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
 from shared.app.commit import relay
 from shared.core.routes import Route
+from shared.errors import FabricError
 
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
@@ -114,8 +115,12 @@ class Engine:
     def _pipelines(self) -> bool:
         messages = self._take(Route.PIPELINE, _SMALL_BATCH)
         for message in messages:
-            self.express.start(message, self.ports.tasks.load)
-            self.broker.done([message])
+            try:
+                self.express.start(message, self.ports.tasks.load)
+            except FabricError as problem:
+                self._again(message, f"{type(problem).__name__}: {problem}")
+            else:
+                self.broker.done([message])
         return bool(messages)
 
     def _reviews(self) -> bool:
@@ -150,7 +155,10 @@ class Engine:
         status, patience = gcp.deliver_record(message)
         if status == gcp.NO_CONTENT:
             return True
-        self._again(message, f"the recorder answered {status}", after=patience)
+        if status == gcp.TRY_LATER:
+            self.broker.again(message, self.clock.now().timestamp() + patience, counts=False)
+        else:
+            self._again(message, f"the recorder answered {status}")
         return False
 
     def _again(self, message: Message, reason: str, *, after: float = _BACKOFF_SECONDS) -> None:

@@ -14,6 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 SERVICE = "agentfabric"
+_CALLER = 3  # whose line a log line names: neither Powertools' nor ours
 
 
 class Noted(TypedDict, total=False):
@@ -35,7 +36,7 @@ class Noted(TypedDict, total=False):
 def note(message: str, *, severe: bool = False, **fields: Unpack[Noted]) -> None:
     """Write one line."""
     write = _logger().error if severe else _logger().info
-    write(message, extra=fields)
+    write(message, extra=fields, stacklevel=_CALLER)
 
 
 def count(name: str, value: int = 1) -> None:

@@ -84,11 +84,11 @@ def storage() -> Ports:
     )
 
 
-def queue(account: str, name: str) -> QueueClient:
+def queue(account: str, name: str, **settings: Any) -> QueueClient:  # noqa: ANN401  the SDK's own settings
     """Return a queue's client that writes messages the way the Functions host reads them."""
     from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415  loads when it is needed
 
-    return QueueClient.from_connection_string(account, name, message_encode_policy=TextBase64EncodePolicy())
+    return QueueClient.from_connection_string(account, name, message_encode_policy=TextBase64EncodePolicy(), **settings)
 
 
 def _tenants(text: str) -> Mapping[str, TenantPolicy]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.auth import exceptions, jwt, transport
@@ -33,7 +34,7 @@ class Caller:
 
 
 class Gate(Protocol):
-    """Decides who comes in, by a request's headers."""
+    """Decides who comes in, by a request's headers, whose names are in lower case."""
 
     def admit_push(self, headers: Mapping[str, str]) -> None:
         """Return when this is the subscription's own push; Forbidden otherwise."""
@@ -52,10 +53,10 @@ class OpenGate:
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Return the tenant and user that the headers name."""
-        tenant = headers.get(TENANT_HEADER, "")
+        tenant = headers.get(TENANT_HEADER.lower(), "")
         if not tenant:
             raise _unauthenticated(f"say whose record you ask for in {TENANT_HEADER}")
-        return Caller(headers.get(USER_HEADER, "") or "local", tenant)
+        return Caller(headers.get(USER_HEADER.lower(), "") or "local", tenant)
 
 
 class OidcGate:
@@ -92,7 +93,7 @@ class Tokens:
 
     def email(self, headers: Mapping[str, str]) -> str:
         """Return the verified address that the token names; Forbidden says what is wrong with it."""
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("a bearer token is needed")
         claims = self._claims(token.strip())
@@ -112,7 +113,9 @@ class Tokens:
         except exceptions.TransportError as error:
             raise Transient("the keys that sign tokens cannot be fetched", retry_after=5) from error
         except (exceptions.GoogleAuthError, ValueError) as error:
-            raise _unauthenticated("the token does not hold: malformed, expired, unsigned or for another audience") from error
+            raise _unauthenticated(
+                "the token does not hold: malformed, expired, unsigned or for another audience"
+            ) from error
 
 
 def _unauthenticated(message: str) -> Forbidden:
@@ -126,18 +129,25 @@ class _RememberedCerts(transport.Request):
         self._answers: dict[str, tuple[float, transport.Response]] = {}
         self._fetch: transport.Request | None = None
 
-    def __call__(self, url: str, method: str = "GET", **more: Any) -> transport.Response:  # noqa: ANN401  google-auth's own signature
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: object = None,
+        headers: object = None,
+        timeout: float | None = 10,
+        **kwargs: object,
+    ) -> transport.Response:
         fetched, answer = self._answers.get(url, (0.0, None))
         if answer is None or time.monotonic() - fetched > _CERTS_SECONDS:
-            answer = self._request(url, method, **more)
-            if answer.status == 200:  # noqa: PLR2004  OK
+            answer = self._request()(url, method, body, headers, timeout, **kwargs)
+            if answer.status == HTTPStatus.OK:
                 self._answers[url] = (time.monotonic(), answer)
         return answer
 
-    def _request(self, url: str, method: str, **more: Any) -> transport.Response:  # noqa: ANN401  google-auth's own signature
+    def _request(self) -> transport.Request:
         if self._fetch is None:
             from google.auth.transport import requests  # noqa: PLC0415  where no token is checked, nothing is fetched
 
             self._fetch = requests.Request()
-        answer: transport.Response = self._fetch(url, method, **more)
-        return answer
+        return self._fetch

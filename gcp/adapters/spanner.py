@@ -97,7 +97,7 @@ class SpannerRecords:
         """Return applied events in their entity's order."""
         named = {"Tenant": tenant, "Task": task, "Entity": entity}
         rows = self._select("Audit", _AUDIT[:-1], named, after=after, limit=limit)
-        return [AuditRow(*head, _plain(time), body, chained) for *head, time, body, chained in rows]
+        return [AuditRow(*(*row[:6], _plain(row[6]), *row[7:])) for row in rows]
 
     def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
         """Return what was used."""
@@ -176,8 +176,7 @@ def _items(rows: Any) -> dict[int, Parked]:  # noqa: ANN401  a streamed result
 
 
 def _parked_from(row: Sequence[Any]) -> Parked:
-    *head, at = row
-    return Parked(*head, _plain(at))
+    return Parked(*(*row[:6], _plain(row[6])))
 
 
 def _plain(time: datetime) -> datetime:

@@ -161,13 +161,18 @@ class Express:
         raise Permanent(execution.cause or "the pipeline failed", code=execution.error or "pipeline-failed")
 
     def start(self, message: Message, load: Any) -> None:  # noqa: ANN401  the tasks' loader
-        """Run what StartExecution would have started; a failed document has recorded its failure itself."""
+        """Run what StartExecution would have started; a failed document has recorded its failure itself.
+
+        Transient when the execution ended and its task did not: nobody else would take that document up again.
+        """
         event = parse(message.body)
         task = load(event.tenant, event.taskid)
         given = pipeline_input(task.tenant, task.id, 0)
-        self._machines[workflow(task.workflow).name].run(
+        execution = self._machines[workflow(task.workflow).name].run(
             given, name=task.run_id, invoke=_invoke_state, clock=self._clock
         )
+        if execution.status != "SUCCEEDED" and not load(event.tenant, event.taskid).over:
+            raise Transient(f"the pipeline of task {task.id} ended with {execution.error}, its task goes on")
 
 
 def _invoke_state(function: str, payload: Any) -> Any:  # noqa: ANN401  any JSON value

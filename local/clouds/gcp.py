@@ -17,7 +17,7 @@ from flask import Request, Response
 
 from local.sqlite.broker import Message
 
-NO_CONTENT = 204
+NO_CONTENT, TRY_LATER = 204, 503
 _SUBSCRIPTION = "projects/local/subscriptions/records"
 _ENVIRON = {  # PEP 3333
     "SCRIPT_NAME": "",

@@ -73,9 +73,12 @@ class Broker:
             connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
 
     def next_due(self) -> float | None:
-        """Return when the next message is due, or None when there is none."""
-        row = self._database.connection.execute("SELECT MIN(due) FROM messages").fetchone()
-        return None if row is None else row[0]
+        """Return when the next message is due, those before it in its key counted, or None when there is none."""
+        row = self._database.connection.execute(
+            "SELECT MIN(due) FROM (SELECT MAX(due) AS due FROM messages GROUP BY route, key)"
+        ).fetchone()
+        due: float | None = row[0]
+        return due
 
 
 def _attributes(event: AnyEvent) -> str:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
 from local.sqlite.database import Database
 from shared.core.recording import (
@@ -63,7 +63,7 @@ class SqliteRecords:
             f"SELECT * FROM record_audit {where} AND sequence > ? ORDER BY entity, sequence LIMIT ?",  # noqa: S608  fixed words
             (*values, after, limit),
         )
-        return [AuditRow(*head, datetime.fromisoformat(time), body, chained) for *head, time, body, chained in rows]
+        return [AuditRow(*(*row[:6], datetime.fromisoformat(row[6]), *row[7:])) for row in rows]
 
     def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
         """Return what was used."""
@@ -122,9 +122,8 @@ def _waiting(connection: sqlite3.Connection, record: EntityRecord, sequence: int
     return {item.sequence: item for item in map(_parked_from, rows)}
 
 
-def _parked_from(row: tuple[str, str, int, Literal["gap", "poison"], str, str, str]) -> Parked:
-    *head, at = row
-    return Parked(*head, datetime.fromisoformat(at))
+def _parked_from(row: tuple[Any, ...]) -> Parked:
+    return Parked(*(*row[:6], datetime.fromisoformat(row[6])))
 
 
 def _write(connection: sqlite3.Connection, recording: Recording) -> None:

@@ -64,10 +64,12 @@ class Taxonomy(BaseModel):
     threshold: float = Field(ge=0, le=1, allow_inf_nan=False)
     unknown_needs_approval: bool = True
     cues: tuple[str, ...] = ()
-    classes: tuple[DocumentClass, ...] = Field(min_length=1, max_length=500)
+    classes: tuple[DocumentClass, ...] = Field(max_length=500)
 
     @model_validator(mode="after")
-    def _names_each_class_once(self) -> Taxonomy:
+    def _has_classes_of_different_names(self) -> Taxonomy:
+        if not self.classes:
+            raise ValueError("no class; give it at least one")
         names = [known.name for known in self.classes]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

@@ -81,5 +81,5 @@ class TaskCancelled(Fact):
 
     by: str
     reason: str
-    placed_on: Cloud | None
+    placed_on: Cloud | None = None  # encoding leaves out what is None, so it must not be missed
     run: int

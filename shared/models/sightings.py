@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from shared.core.completion import ClassProfile
 
 NAMED = 0.85
-_VARIANT = 0.95  # a wording as alike as this is the text itself: a phrase in it is only a mention
+_THE_TEXT = 0.95  # a wording as alike as this is the text itself
+_LONG = 400  # words; a text as long as this may mention others
 _ALIKE = 0.5  # less than this is another text on the same subject
 _BY_KEYWORDS = 0.8
 _ENOUGH = 2.0  # keyword weight that makes a score of 63 % of the most there is
@@ -97,18 +98,19 @@ class Signs:
         """Return the signs of classes in the order in which the text shows them.
 
         A class whose wording is explained by another's is left out. A deciding phrase within a wording
-        that does not have it, and is not quite the reference's, makes the passage a variant: its own.
+        that does not have it makes the passage a variant, its own; in a long text that is quite the
+        reference's it is a mention.
         """
         passages = _apart([one for one in text.passages if one.likeness >= _ALIKE])
         seen = {passage: self._worded(passage, text) for passage in passages}
         loose: dict[str, Sighting] = {}
         for name, phrase, at in self._unexplained(text, passages):
             within = next((one for one in passages if one.start <= at < one.end), None)
-            if within is None or within.likeness >= _VARIANT:
+            if within is None or _may_mention(within):
                 loose[name] = _earliest(loose.get(name), self._named(phrase, at))
             elif seen[within].name == self.names[within.reference]:
                 seen[within] = self._taken_over(seen[within], phrase)
-        found = (*seen.values(), *loose.values())
+        found = (*seen.values(), *_longest(list(loose.values())))
         return sorted(found, key=lambda one: (one.start, -one.score))
 
     def alike(self, text: Heard) -> list[str]:
@@ -184,6 +186,21 @@ def _percent(share: float) -> str:
 
 def _earliest(one: Sighting | None, other: Sighting) -> Sighting:
     return other if one is None or other.start < one.start else one
+
+
+def _may_mention(passage: Passage) -> bool:
+    return passage.likeness >= _THE_TEXT and passage.end - passage.start >= _LONG
+
+
+def _longest(named: Sequence[Sighting]) -> list[Sighting]:
+    """Leave out names that are the beginning of a longer one: who says MIT-0 does not say MIT."""
+    return [
+        one
+        for one in named
+        if not any(
+            other.start <= one.start and one.end <= other.end and len(other.phrase) > len(one.phrase) for other in named
+        )
+    ]
 
 
 def _apart(passages: Sequence[Passage]) -> list[Passage]:

@@ -122,4 +122,6 @@ def _trimmed(gain: Sequence[float], start: int, end: int) -> tuple[int, int]:
         end -= 1
     while start < end and not gain[start]:
         start += 1
+    while start < end and not gain[end - 1]:
+        end -= 1
     return start, end

@@ -60,7 +60,7 @@ def extract(given: ExtractInput, at: Toolbox) -> ExtractOutput:
     text = _plain(raw, media_type)
     if not text.strip("\ufeff \t\r\n\f\v\u200b\u00a0"):
         raise Permanent("there is no text in it, only white space or markup", code="empty", where="document")
-    if text is raw and encoding == "utf-8" and content[:3] != b"\xef\xbb\xbf":
+    if text is raw and text.encode() == content:
         return ExtractOutput(text=ref, characters=len(text), media_type=media_type, encoding=encoding)
     return _written(at, ref, text, (media_type, encoding), None)
 

@@ -29,7 +29,7 @@ from shared.core.routes import Route
 from shared.core.stepping import Call
 from shared.core.task import Task
 from shared.core.workflow import workflow
-from shared.events.catalog import Cause
+from shared.events.catalog import Cause, parse
 from shared.events.document import DocumentRef
 
 if TYPE_CHECKING:
@@ -143,6 +143,10 @@ class Stage:
         settings = Settings.read(self.root / "host.json")
         return FunctionsHost(app(), Store(self.database), self.clock.now, settings=settings)
 
+    def close(self) -> None:
+        """Stop the host."""
+        self.host.close()
+
     def crash(self) -> None:
         """Lose the host and all it had in memory, and start it again from what was written."""
         self.host.close()
@@ -190,8 +194,6 @@ class Stage:
         broker = self.ports.bus
         assert isinstance(broker, Broker)
         rows = broker.take(Route.RECORDS, NOON.timestamp() * 2, 10_000)
-        from shared.events.catalog import parse  # noqa: PLC0415
-
         return [event for row in rows if (event := parse(row.body)).type in types]
 
     # time
@@ -238,7 +240,7 @@ class Stage:
     def say(self, verdict: str, who: str, approval: Approval, digest: str | None = None) -> int:
         """Vote as somebody and return the status."""
         body = {"verdict": verdict, "digest": digest or approval.digest, "comment": "seen"}
-        return self.ask("POST", f"/api/approvals/{approval.id}/decision", body, who).status_code
+        return int(self.ask("POST", f"/api/approvals/{approval.id}/decision", body, who).status_code)
 
     def status(self, instance: str) -> tuple[str, Any]:
         """Return how an instance stands, and its output."""

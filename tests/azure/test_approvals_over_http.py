@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from azure.fabric import wiring
+from shared.errors import Transient
 from tests.azure.stage import Stage, principal
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def test_the_list_has_pages(stage: Stage) -> None:
     stage.script.asks = frozenset({0, 1, 2})
     stage.place(3)
     stage.settle()
-    seen, after = [], ""
+    seen: list[int] = []
+    after: str | None = ""
     while after is not None:
         page = content(stage.ask("GET", f"/api/approvals?limit=1&after={after}", who=BOB))
         seen += [shown["document"] for shown in page["approvals"]]
@@ -142,7 +144,10 @@ def test_a_bad_decision_is_explained_and_decides_nothing(stage: Stage, waiting: 
     assert stage.approval() == waiting
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=-1", "limit=ten", "limit=", "after=%00", "after=" + "x" * 101])
+BAD_PAGES = ("limit=0", "limit=101", "limit=-1", "limit=ten", "limit=", "after=%00", "after=" + "x" * 101)
+
+
+@pytest.mark.parametrize("query", BAD_PAGES)
 def test_a_bad_page_is_explained(stage: Stage, query: str) -> None:
     """A page that cannot be is refused with the parameter's name."""
     refused = stage.ask("GET", f"/api/approvals?{query}", who=BOB)
@@ -183,7 +188,12 @@ def test_who_cannot_be_told_is_asked_to_sign_in(stage: Stage, bad: str) -> None:
     """Without a principal that names a tenant and a person every address answers 401."""
     header = BAD_PRINCIPALS[bad]
     headers = {} if header is None else {"X-MS-CLIENT-PRINCIPAL": header}
-    for method, path in (("GET", "approvals"), ("GET", "approvals/a"), ("POST", "approvals/a/decision"), ("POST", "reviews")):
+    for method, path in (
+        ("GET", "approvals"),
+        ("GET", "approvals/a"),
+        ("POST", "approvals/a/decision"),
+        ("POST", "reviews"),
+    ):
         assert coded(stage.host.invoke_http(method, f"/api/{path}", headers)) == (401, "unauthenticated")
 
 
@@ -206,7 +216,6 @@ def test_a_deployed_app_needs_authentication_in_front(
 
 def test_a_busy_store_says_when_to_come_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A passing failure is 503 with Retry-After in whole seconds, rounded up."""
-    from shared.errors import Transient  # noqa: PLC0415
 
     def busy() -> None:
         raise Transient("the table is throttled", retry_after=2.2)
@@ -221,7 +230,6 @@ def test_an_unexpected_failure_keeps_its_text_to_itself(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bug is 500 without its message, and the log has its place but not its message, which may quote a document."""
-
     text = "the secret text of a document"
 
     def broken() -> None:

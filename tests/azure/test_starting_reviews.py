@@ -98,7 +98,7 @@ def test_a_decision_that_nothing_waits_for_comes_again(stage: Stage) -> None:
     """A decision whose checkpoint does not exist (yet) is raised, so that the queue delivers it again."""
     said = decided(stage)
     said["data"]["document"] = 1
-    with pytest.raises(Transient, match="nothing waits at t1.1.approval.1 yet"):
+    with pytest.raises(Transient, match=r"nothing waits at t1\.1\.approval\.1 yet"):
         stage.queue(json.dumps(said))
     assert code_of(post(stage, said)) == (503, "try-later")
 
@@ -161,7 +161,7 @@ def test_an_event_that_is_none_of_its_business_is_refused(stage: Stage) -> None:
     """An event that asks nothing of a review does not belong into this queue, and the refusal says so."""
     stage.place(2)
     (other,) = stage.events("task.submitted")
-    with pytest.raises(Permanent, match="known: task.placed, approval.decided, task.cancelled"):
+    with pytest.raises(Permanent, match=r"known: task\.placed, approval\.decided, task\.cancelled"):
         stage.queue(other.model_dump_json())
 
 

@@ -5,7 +5,6 @@ Knows the resources that template.yaml declares, as far as adapters see them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -66,13 +65,14 @@ def make_queue(sqs: Any, *, fifo: bool) -> str:
 
 
 @contextmanager
-def answering(client: Any, status: int, body: Json) -> Iterator[None]:
-    """Let a service answer every request inside with this, in the shape of its own protocol."""
+def answering(client: Any, parsed: Json, status: int = 200) -> Iterator[None]:
+    """Let a service answer every call inside with this, as the SDK would have read it off the wire."""
+    response = AWSResponse("", status, {}, None)
 
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, _Raw(body))
+    def answer(**_: Any) -> tuple[AWSResponse, Json]:
+        return response, {"ResponseMetadata": {"HTTPStatusCode": status}, **parsed}
 
-    event = f"before-send.{client.meta.service_model.service_id.hyphenize()}"
+    event = f"before-call.{client.meta.service_model.service_id.hyphenize()}"
     client.meta.events.register_first(event, answer)
     try:
         yield
@@ -80,11 +80,8 @@ def answering(client: Any, status: int, body: Json) -> Iterator[None]:
         client.meta.events.unregister(event, answer)
 
 
-class _Raw:
-    """A body as urllib3 hands it over."""
-
-    def __init__(self, body: Json) -> None:
-        self._content = json.dumps(body).encode()
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._content
+@contextmanager
+def refusing(client: Any, code: str, status: int = 400, **more: Any) -> Iterator[None]:
+    """Let a service refuse every call inside."""
+    with answering(client, {"Error": {"Code": code, "Message": "secret"}, **more}, status):
+        yield

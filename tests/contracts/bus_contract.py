@@ -11,6 +11,7 @@ import pytest
 from shared.core.routes import Route
 from shared.errors import Transient
 from shared.events.catalog import AnyEvent, parse
+from shared.events.ids import derive
 from shared.ports import Bus
 from tests.contracts.tasks_contract import make, submitted
 
@@ -33,7 +34,9 @@ class Wires(Protocol):
 
 def events(entity: str = "package-a", *, count: int = 2) -> list[AnyEvent]:
     """Return events of an entity."""
-    pairs = (submitted(make(f"task-{n}", entity=entity), after=2 * n).events for n in range((count + 1) // 2))
+    pairs = (
+        submitted(make(f"{derive(entity)}-{n}", entity=entity), after=2 * n).events for n in range((count + 1) // 2)
+    )
     return [event for pair in pairs for event in pair][:count]
 
 

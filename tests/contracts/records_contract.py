@@ -212,7 +212,9 @@ class RecordsContract:
         records.apply(first, AT)
         records.park(entity.poison(2, '{"type": "no.such", "taskid": "task-1"}'))
         self.apply_all(records, [third, fourth])
-        assert records.skip(entity.tenant, entity.name, 2, by="ops@example.com", reason="bad release", at=AT) == "applied"
+        assert (
+            records.skip(entity.tenant, entity.name, 2, by="ops@example.com", reason="bad release", at=AT) == "applied"
+        )
         assert (self.numbers(records, entity), self.waiting(records, entity)) == ([1, 2, 3, 4], [])
         tombstone = records.history(entity.tenant, entity=entity.name)[1]
         assert (tombstone.type, tombstone.task, tombstone.time) == ("record.skipped", "task-1", AT)

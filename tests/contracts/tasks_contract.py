@@ -53,6 +53,7 @@ class Flaky:
     sent: int = 0
 
     def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
+        """Count the messages, or lose the connection."""
         if self.broken:
             raise Transient("no connection")
         self.sent += len(messages)
@@ -88,10 +89,12 @@ def make(name: str = "task-1", *, tenant: str = "acme", entity: str = "package-a
 
 
 def cause_of(task: Task, name: str = "cause") -> Cause:
+    """Return what leads to a task's events."""
     return Cause(f"{name}-{task.id}", task.tenant, task.id, task.entity, "/test")
 
 
 def said(task: Task, decision: Decision, after: int, at: datetime = AT) -> tuple[AnyEvent, ...]:
+    """Return a decision's events."""
     return follow(cause_of(task), decision.facts, after=after, at=at)
 
 
@@ -110,11 +113,13 @@ def placed(task: Task, *, after: int = 2, claim: str | None = "dispatch") -> Cha
 
 
 def entry_of(task: Task, **values: object) -> Entry:
+    """Return an entry of the first document's first step."""
     made = Entry(tenant=task.tenant, task=task.id, document=0, step="extract", tool="extract", input_sha256="b" * 64)
     return made.model_copy(update=values)
 
 
 def approval_of(task: Task, name: str = "approval-1") -> Approval:
+    """Return an approval of the first document that nobody decided."""
     return Approval(
         id=name,
         tenant=task.tenant,

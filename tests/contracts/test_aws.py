@@ -22,12 +22,11 @@ from shared.core.routes import Route
 from shared.core.workflow import pipeline_input
 from shared.errors import Conflict, NotFound, Permanent, Transient
 from shared.events.document import DocumentRef
-from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table
+from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table, refusing
 from tests.contracts.bus_contract import BusContract
 from tests.contracts.documents_contract import DocumentsContract
 from tests.contracts.tasks_contract import AT, TasksContract, also, entry_of, make, placed, said, submitted
 
-THROTTLED = {"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "slow"}
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -39,8 +38,18 @@ def account() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def dynamo(account: None) -> Any:
+def dynamo() -> Any:
+    """DynamoDB of this account."""
     return client("dynamodb")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Any:
+    """Three buckets: our own, one that may be read, and a stranger's."""
+    made = client("s3")
+    for bucket in ("documents-0", "also-readable", "elsewhere"):
+        made.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return made
 
 
 class DynamoStore:
@@ -54,10 +63,12 @@ class DynamoStore:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        with answering(self.dynamo, 400, THROTTLED):
+        """Throttle the table."""
+        with refusing(self.dynamo, "ProvisionedThroughputExceededException"):
             yield
 
     def items(self) -> list[dict[str, Any]]:
+        """Return everything in the table."""
         found: list[dict[str, Any]] = self.dynamo.scan(TableName=self.table)["Items"]
         return found
 
@@ -65,6 +76,7 @@ class DynamoStore:
 class TestDynamo(TasksContract):
     @pytest.fixture
     def store(self, dynamo: Any) -> DynamoStore:
+        """A table of its own."""
         return DynamoStore(dynamo, make_table(dynamo))
 
     def test_an_item_too_large_is_refused_for_good(self, store: DynamoStore) -> None:
@@ -87,19 +99,12 @@ class TestDynamo(TasksContract):
             ("ValidationError", Permanent),
         ],
     )
-    def test_a_cancelled_transaction_says_why(
-        self, store: DynamoStore, code: str, verdict: type[Exception]
-    ) -> None:
+    def test_a_cancelled_transaction_says_why(self, store: DynamoStore, code: str, verdict: type[Exception]) -> None:
         """Each reason for which DynamoDB cancels a transaction has its verdict."""
-        change = submitted(make())
         reasons = [{"Code": "None"}, {"Code": code, "Message": "secret"}, *[{"Code": "None"}] * 3]
-        body = {
-            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-            "Message": "Transaction cancelled",
-            "CancellationReasons": reasons,
-        }
-        with answering(store.dynamo, 400, body), pytest.raises(verdict) as refused:
-            store.tasks.commit(change)
+        cancelled = refusing(store.dynamo, "TransactionCanceledException", CancellationReasons=reasons)
+        with cancelled, pytest.raises(verdict) as refused:
+            store.tasks.commit(submitted(make()))
         assert type(refused.value) is verdict
         assert "secret" not in str(refused.value)
 
@@ -118,9 +123,9 @@ class TestDynamo(TasksContract):
         self, store: DynamoStore, status: int, name: str, verdict: type[Exception]
     ) -> None:
         """What a service says about itself is passing, what it says about the request is not."""
-        body = {"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": "no"}
-        with answering(store.dynamo, status, body), pytest.raises(verdict) as refused:
+        with refusing(store.dynamo, name, status), pytest.raises(verdict) as refused:
             store.tasks.load("acme", "task-1")
+        assert "secret" not in str(refused.value)
         assert type(refused.value) is verdict
 
     def test_a_table_out_of_reach_is_passing(self) -> None:
@@ -133,7 +138,7 @@ class TestDynamo(TasksContract):
         change = submitted(make())
         store.tasks.commit(change)
         left = {"UnprocessedItems": {store.table: [{"DeleteRequest": {"Key": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}]}}
-        with answering(store.dynamo, 200, left), pytest.raises(Transient):
+        with answering(store.dynamo, left), pytest.raises(Transient):
             store.outbox.mark_sent(change.events)
 
     def test_claims_expire_except_what_made_a_task(self, store: DynamoStore) -> None:
@@ -173,16 +178,9 @@ class TestS3(DocumentsContract):
     unknown = "file:///etc/passwd"
     missing = "s3://documents-0/blobs/none"
 
-    @pytest.fixture(scope="class")
-    def s3(self) -> Any:
-        made = client("s3")
-        where = {"LocationConstraint": REGION}
-        for bucket in ("documents-0", "also-readable", "elsewhere"):
-            made.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
-        return made
-
     @pytest.fixture
     def documents(self, s3: Any) -> S3Documents:
+        """Documents in our bucket, and in one more."""
         return S3Documents(s3, "documents-0", frozenset({"also-readable"}))
 
     def test_a_document_is_read_where_it_may_be(self, s3: Any, documents: S3Documents) -> None:
@@ -228,11 +226,13 @@ class AmazonWires:
         self.bus = AmazonBus(self.kinesis, self.sqs, self.stepfunctions, self.to)
 
     def received(self, route: Route) -> list[str]:
+        """Return what arrived."""
         if route is Route.WORK:
             return [record["Data"].decode() for record in self.records()]
         return [message["Body"] for message in self.messages(route)]
 
     def records(self) -> list[dict[str, Any]]:
+        """Return the stream's records."""
         shard = self.kinesis.list_shards(StreamName=self.to.stream)["Shards"][0]["ShardId"]
         start = self.kinesis.get_shard_iterator(
             StreamName=self.to.stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
@@ -241,9 +241,14 @@ class AmazonWires:
         return found
 
     def messages(self, route: Route) -> list[dict[str, Any]]:
+        """Take everything off a queue."""
         url = self.to.reviews if route is Route.REVIEWS else self.to.records
         found: list[dict[str, Any]] = []
-        wanted: dict[str, Any] = {"MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "AttributeNames": ["All"]}
+        wanted: dict[str, Any] = {
+            "MaxNumberOfMessages": 10,
+            "MessageAttributeNames": ["All"],
+            "AttributeNames": ["All"],
+        }
         while batch := self.sqs.receive_message(QueueUrl=url, **wanted).get("Messages"):
             for message in batch:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -252,16 +257,17 @@ class AmazonWires:
 
     @contextmanager
     def cut(self) -> Iterator[None]:
+        """Throttle every service."""
         with ExitStack() as stack:
             for made in (self.kinesis, self.sqs, self.stepfunctions):
-                body = {"__type": "com.amazonaws#ThrottlingException", "message": "slow"}
-                stack.enter_context(answering(made, 400, body))
+                stack.enter_context(refusing(made, "ThrottlingException"))
             yield
 
 
 class TestAmazonBus(BusContract):
     @pytest.fixture
     def wires(self) -> AmazonWires:
+        """Wires of its own."""
         return AmazonWires()
 
     def test_work_is_partitioned_by_entity(self, wires: AmazonWires) -> None:
@@ -306,18 +312,17 @@ class TestAmazonBus(BusContract):
         """Step Functions' refusal to start a name again is a success."""
         task = tasks.submit(make()).task
         (event,) = said(task, tasks.place(task), 2)
-        body = {"__type": "com.amazonaws.swf.service.v2.model#ExecutionAlreadyExists", "message": "exists"}
-        with answering(wires.stepfunctions, 400, body):
+        with refusing(wires.stepfunctions, "ExecutionAlreadyExists"):
             wires.bus.publish([(Route.PIPELINE, event)])
 
     def test_a_batch_taken_in_part_asks_for_another_attempt(self, wires: AmazonWires) -> None:
         """One record or message that was not taken makes the whole hand-over Transient."""
         event = submitted(make()).events[1]
         partly = {"FailedRecordCount": 1, "Records": [{"ErrorCode": "InternalFailure", "ErrorMessage": "x"}]}
-        with answering(wires.kinesis, 200, partly), pytest.raises(Transient):
+        with answering(wires.kinesis, partly), pytest.raises(Transient):
             wires.bus.publish([(Route.WORK, event)])
         failed = {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
-        with answering(wires.sqs, 200, failed), pytest.raises(Transient):
+        with answering(wires.sqs, failed), pytest.raises(Transient):
             wires.bus.publish([(Route.RECORDS, event)])
 
     def test_a_wire_out_of_reach_is_passing(self, wires: AmazonWires) -> None:
@@ -330,6 +335,7 @@ class TestAmazonBus(BusContract):
 class TestDeadLetters:
     @pytest.fixture
     def sqs(self) -> Any:
+        """SQS of this account."""
         return client("sqs")
 
     def test_a_dead_letter_keeps_body_reason_and_origin(self, sqs: Any) -> None:
@@ -359,6 +365,7 @@ class TestExpressPipelines:
     GIVEN = pipeline_input("acme", "task-1", 0)
 
     def run(self, answer: dict[str, Any]) -> Any:
+        """Run a pipeline that ends like this."""
         stepfunctions = client("stepfunctions")
         when = {"startDate": AT, "stopDate": AT, "executionArn": f"{self.ARN}:1"}
         asked = {"stateMachineArn": self.ARN, "name": "task-1.1.0", "input": json.dumps(self.GIVEN)}
@@ -380,7 +387,11 @@ class TestExpressPipelines:
 
     @pytest.mark.parametrize(
         "answer",
-        [{"status": "TIMED_OUT"}, {"status": "FAILED", "error": "Transient"}, {"status": "FAILED", "error": "States.Timeout"}],
+        [
+            {"status": "TIMED_OUT"},
+            {"status": "FAILED", "error": "Transient"},
+            {"status": "FAILED", "error": "States.Timeout"},
+        ],
     )
     def test_a_passing_failure_is_transient(self, answer: dict[str, Any]) -> None:
         """An execution that ran out of time or of attempts may be run again."""

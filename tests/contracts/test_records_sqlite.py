@@ -28,22 +28,28 @@ class SqliteStore:
         return self._open[-1]
 
     def records(self) -> SqliteRecords:
+        """Return the port on a connection of its own."""
         return SqliteRecords(self._database())
 
     def ports(self) -> Ports:
+        """Return ports around the records."""
         return ports_with(self.records(), lambda: AT)
 
     def tamper(self, tenant: str, entity: str, sequence: int) -> None:
-        self._execute("UPDATE record_audit SET type = 'x' WHERE tenant = ? AND entity = ? AND sequence = ?", tenant, entity, sequence)
+        """Change the type of a recorded event behind the port's back."""
+        self._execute("UPDATE record_audit SET type = 'x'", tenant, entity, sequence)
 
     def forget(self, tenant: str, entity: str, sequence: int) -> None:
-        self._execute("DELETE FROM record_audit WHERE tenant = ? AND entity = ? AND sequence = ?", tenant, entity, sequence)
+        """Delete the row of a recorded event behind the port's back."""
+        self._execute("DELETE FROM record_audit", tenant, entity, sequence)
 
-    def _execute(self, statement: str, *values: str | int) -> None:
+    def _execute(self, words: str, tenant: str, entity: str, sequence: int) -> None:
+        where = "WHERE tenant = ? AND entity = ? AND sequence = ?"
         with self._database().transaction() as connection:
-            assert connection.execute(statement, values).rowcount == 1
+            assert connection.execute(f"{words} {where}", (tenant, entity, sequence)).rowcount == 1
 
     def close(self) -> None:
+        """Close all connections."""
         for database in self._open:
             database.close()
 
@@ -51,6 +57,7 @@ class SqliteStore:
 class TestSqliteRecords(RecordsContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[SqliteStore]:
+        """Yield a store on a file of its own."""
         store = SqliteStore(tmp_path / "records.db")
         yield store
         store.close()

@@ -49,6 +49,7 @@ class SqliteStore:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
+        """Lock the file."""
         with locked(self._database):
             yield
 
@@ -56,6 +57,7 @@ class SqliteStore:
 class TestSqliteTasks(TasksContract):
     @pytest.fixture
     def store(self, database: Database) -> SqliteStore:
+        """A file of its own."""
         return SqliteStore(database)
 
 
@@ -66,6 +68,7 @@ class TestLocalDocuments(DocumentsContract):
 
     @pytest.fixture
     def documents(self, database: Database) -> LocalDocuments:
+        """Documents that no folder was given to."""
         return LocalDocuments(database)
 
 
@@ -75,10 +78,12 @@ class SqliteWires:
         self.bus = Broker(database)
 
     def received(self, route: Route) -> list[str]:
+        """Return what waits."""
         return [message.body for message in self.bus.take(route, 0.0, 1000)]
 
     @contextmanager
     def cut(self) -> Iterator[None]:
+        """Lock the file."""
         with locked(self._database):
             yield
 
@@ -86,4 +91,5 @@ class SqliteWires:
 class TestBroker(BusContract):
     @pytest.fixture
     def wires(self, database: Database) -> SqliteWires:
+        """A file of its own."""
         return SqliteWires(database)

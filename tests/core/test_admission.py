@@ -17,7 +17,8 @@ POLICY = TenantPolicy(max_budget=WORST * 60)
 def submission(documents: int = 1, **more: Any) -> Submission:
     """Return a submission of some documents."""
     refs = tuple(document(str(number)) for number in range(documents))
-    return Submission(**{"entity": "package:x", "documents": refs, "taxonomy": document("taxonomy.toml")} | more)
+    said: dict[str, Any] = {"entity": "package:x", "documents": refs, "taxonomy": document("taxonomy.toml")}
+    return Submission.model_validate(said | more)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 2 * WORST), (2 * WORST, 2 * WORST), (60 * WORST, 60 * WORST)])
@@ -68,7 +69,6 @@ def test_a_stranger_is_refused() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"documents": ()},
         {"entity": ""},
         {"entity": "a\x1fb"},
         {"entity": "a\n"},
@@ -85,3 +85,5 @@ def test_a_submission_out_of_shape_is_refused(wrong: dict[str, Any]) -> None:
     """A submission names at least one document, an entity without control characters, and never who pays."""
     with pytest.raises(ValidationError):
         submission(**wrong)
+    with pytest.raises(ValidationError):
+        submission(0)

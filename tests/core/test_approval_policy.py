@@ -6,7 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.approval import Approval, ApprovalPolicy, Level, Person, Ruling, Vote, refusal, request, stands, tick, vote
+from shared.core.approval import (
+    Approval,
+    ApprovalPolicy,
+    Level,
+    Person,
+    Ruling,
+    Vote,
+    refusal,
+    request,
+    stands,
+    tick,
+    vote,
+)
 from shared.errors import Forbidden, Permanent
 from shared.events.approval import ApprovalDecided, ApprovalEscalated, ApprovalExpired, Verdict
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from flask import Flask
     from flask.testing import FlaskClient
 
     from shared.ports import Records
@@ -48,7 +49,7 @@ def records(settings: pytest.MonkeyPatch) -> Iterator[Records]:  # noqa: ARG001 
 
 def client(target: str, root: Path) -> FlaskClient:
     """Return a client of one function."""
-    app = functions_framework.create_app(target, str(root / "gcp" / "main.py"))
+    app: Flask = functions_framework.create_app(target, str(root / "gcp" / "main.py"))
     return app.test_client()
 
 

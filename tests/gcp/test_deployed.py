@@ -88,7 +88,10 @@ def test_published_poison_holds_its_entity_back_alone(cloud: tuple[SpannerStore,
     records = store.records()
     wait_for(lambda: len(records.parked("acme", entity=held.name)) == 2)
     wait_for(lambda: records.head("acme", free.name).last == 3)
-    assert [(item.sequence, item.cause) for item in records.parked("acme", entity=held.name)] == [(2, "poison"), (3, "gap")]
+    assert [(item.sequence, item.cause) for item in records.parked("acme", entity=held.name)] == [
+        (2, "poison"),
+        (3, "gap"),
+    ]
     assert records.head("acme", held.name).last == 1
 
 
@@ -130,7 +133,9 @@ def chunked(port: int, chunks: list[bytes]) -> int:
     """Post chunks; return the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("POST", "/", body=iter(chunks), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
+        connection.request(
+            "POST", "/", body=iter(chunks), encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
+        )
         return connection.getresponse().status
     finally:
         connection.close()
@@ -141,7 +146,9 @@ def test_what_gcloud_uploads(staged: Path) -> None:
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         pytest.skip("gcloud is not installed here: see Google's instructions for the Google Cloud SDK")
-    done = subprocess.run([gcloud, "meta", "list-files-for-upload", str(staged)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [gcloud, "meta", "list-files-for-upload", str(staged)], capture_output=True, text=True, check=True
+    )
     files = set(done.stdout.split())
     assert {"main.py", "requirements.txt", "gcp/handlers.py", "shared/app/record.py"} <= files
     assert {file.split("/")[0] for file in files} == {"main.py", "requirements.txt", "gcp", "shared"}

@@ -24,9 +24,11 @@ class Down:
         self._failure = failure
 
     def run_in_transaction(self, *_: object, **__: object) -> None:
+        """Fail."""
         raise self._failure
 
     def snapshot(self) -> None:
+        """Fail."""
         raise self._failure
 
 
@@ -38,6 +40,7 @@ class Abortive:
         self.aborted = 0
 
     def run_in_transaction(self, work: Callable[[Transaction], Any], **options: Any) -> Any:
+        """Run the work, abort it, and leave the rest to the SDK."""
         before = self.aborted
 
         def once_aborted(transaction: Transaction) -> Any:

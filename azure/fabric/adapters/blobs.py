@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
 MAX_BYTES = 20 * 1024 * 1024
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobDocuments:
@@ -28,9 +30,12 @@ class BlobDocuments:
         """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
         if ref.size > MAX_BYTES:
             raise Permanent(f"{ref.size} bytes are more than the {MAX_BYTES} a document may have", code="oversize")
-        if ref.uri != f"blob:{ref.sha256}":
-            raise Permanent("only blob:<sha256> can be read here", code="unknown-scheme", where="uri")
-        content = self._download(ref.sha256)
+        scheme, _, name = ref.uri.partition(":")
+        if scheme != "blob":
+            raise Permanent(f"cannot read {scheme}: references here; use blob:", code="unknown-scheme", where="uri")
+        if not _NAME.fullmatch(name):
+            raise Permanent("not the name of one of our documents", code="out-of-bounds", where="uri")
+        content = self._download(name)
         if hashlib.sha256(content).hexdigest() != ref.sha256:
             raise Permanent("the document changed since it was submitted; submit it again", code="document-changed")
         return content
@@ -48,13 +53,12 @@ class BlobDocuments:
             pass  # the same bytes: the name says so
         return DocumentRef(uri=f"blob:{sha256}", sha256=sha256, size=len(content), media_type=media_type, name=name)
 
-    def _download(self, sha256: str) -> bytes:
+    def _download(self, name: str) -> bytes:
         try:
             with verdicts("the document store"):
-                # One byte more than allowed tells a blob that is too large without fetching all of it.
-                content: bytes = self._container.download_blob(sha256, offset=0, length=MAX_BYTES + 1).readall()
+                stored = self._container.download_blob(name)
+                if stored.size > MAX_BYTES:
+                    raise Permanent(f"larger than the {MAX_BYTES} bytes a document may have", code="oversize")
+                return stored.readall()
         except ResourceNotFoundError as error:
             raise Permanent("no such blob", code="document-missing", where="uri") from error
-        if len(content) > MAX_BYTES:
-            raise Permanent(f"larger than the {MAX_BYTES} bytes a document may have", code="oversize")
-        return content

@@ -62,7 +62,19 @@ def _entered(req: func.HttpRequest) -> tuple[Ports, Caller]:
 
 
 def _summary(approval: Approval) -> dict[str, Any]:
-    shown = {"id", "task", "entity", "document", "name", "reason", "status", "level", "requested_by", "requested_at", "deadline"}
+    shown = {
+        "id",
+        "task",
+        "entity",
+        "document",
+        "name",
+        "reason",
+        "status",
+        "level",
+        "requested_by",
+        "requested_at",
+        "deadline",
+    }
     return {
         **approval.model_dump(mode="json", include=shown),
         "approvers": list(approval.approvers),

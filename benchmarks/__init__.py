@@ -1,0 +1,1 @@
+"""What the fabric costs, next to peers and limits measured in the same run: `python -m benchmarks`."""

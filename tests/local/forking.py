@@ -1,0 +1,83 @@
+"""Runs the command line in forked processes, each on request and some until they are killed.
+
+Started once, it imports what the command line imports; each run is then a process of its own that lives
+from its first line in milliseconds. Reads a request a line, writes an answer a line. Knows nothing of tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path[:] = [str(Path(__file__).resolve().parents[2]), *sys.path]  # started as a script: its own folder comes first
+
+from local.cli import main as agentfabric  # noqa: E402  the line above says where it is
+
+
+def _preload() -> None:
+    """Import what every run needs; open, start and cache nothing that a fork would share."""
+    import functions_framework  # noqa: F401, PLC0415
+
+    import aws.handlers.dispatch
+    import aws.handlers.failure
+    import aws.handlers.ingress
+    import aws.handlers.record
+    import aws.handlers.step
+    import function_app
+    import gcp.handlers
+    import local.engine
+    import local.report
+    import local.review  # noqa: F401
+
+
+def _run(arguments: list[str], out: str, kill_after: float | None) -> dict[str, Any]:
+    """Run the command line, kill it after that many seconds if it still runs, and say how it ended."""
+    alive, held = os.pipe()
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os.close(alive)
+        _become(arguments, out)
+    os.close(held)
+    ended = bool(select.select([alive], [], [], kill_after)[0])  # the pipe ends with the only process that holds it
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(alive)
+    return {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began}
+
+
+def _become(arguments: list[str], out: str) -> NoReturn:
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{out}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
+    sys.argv = ["agentfabric", *arguments]
+    code = 70
+    try:
+        agentfabric()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException as escaped:  # noqa: BLE001  the process ends here; the test reads what it was
+        sys.stderr.write(f"escaped: {escaped!r}\n")
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def serve() -> None:
+    """Answer requests until there are no more."""
+    _preload()
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_run(**json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,88 @@
+"""Records kinesis.json and sqs.json: the canonical event, published with our adapter, as the services give it out.
+
+The fields of a record are those that moto's Kinesis and SQS return; the envelope around them is Lambda's, by its
+documentation. Run at the root: python -m tests.samples.aws.record
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from moto import mock_aws
+
+from aws.adapters.bus import AmazonBus, Destinations
+from shared.core.routes import Route
+from shared.events.catalog import parse
+from tests.contracts.amazon import REGION, client
+
+_HERE = Path(__file__).resolve().parent
+_ACCOUNT = "123456789012"
+_NAME = "agentfabric"
+
+
+@mock_aws
+def main() -> None:
+    """Write the samples anew."""
+    event = parse((_HERE.parent / "event.json").read_text(encoding="utf-8"))
+    kinesis, sqs = client("kinesis"), client("sqs")
+    kinesis.create_stream(StreamName=_NAME, ShardCount=1)
+    queue = sqs.create_queue(QueueName=f"{_NAME}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    bus = AmazonBus(kinesis, sqs, None, Destinations(stream=_NAME, machine="", reviews=queue, records=queue))
+    bus.publish([(Route.WORK, event), (Route.RECORDS, event)])
+    _write("kinesis.json", _kinesis_batch(kinesis))
+    _write("sqs.json", _sqs_batch(sqs, queue))
+
+
+def _write(name: str, batch: dict[str, Any]) -> None:
+    (_HERE / name).write_text(json.dumps(batch, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _kinesis_batch(kinesis: Any) -> dict[str, Any]:
+    shard = kinesis.list_shards(StreamName=_NAME)["Shards"][0]["ShardId"]
+    start = kinesis.get_shard_iterator(StreamName=_NAME, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    (record,) = kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]
+    given = {
+        "kinesisSchemaVersion": "1.0",
+        "partitionKey": record["PartitionKey"],
+        "sequenceNumber": record["SequenceNumber"],
+        "data": base64.b64encode(record["Data"]).decode(),
+        "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"].timestamp(),
+    }
+    around = {
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard}:{record['SequenceNumber']}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": f"arn:aws:iam::{_ACCOUNT}:role/dispatch",
+        "awsRegion": REGION,
+        "eventSourceARN": f"arn:aws:kinesis:{REGION}:{_ACCOUNT}:stream/{_NAME}",
+    }
+    return {"Records": [{"kinesis": given, **around}]}
+
+
+def _sqs_batch(sqs: Any, queue: str) -> dict[str, Any]:
+    asked = {"MessageAttributeNames": ["All"], "AttributeNames": ["All"]}
+    (message,) = sqs.receive_message(QueueUrl=queue, **asked)["Messages"]
+    attributes = {
+        name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+        for name, value in sorted(message["MessageAttributes"].items())
+    }
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": attributes,
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{_NAME}.fifo",
+        "awsRegion": REGION,
+    }
+    return {"Records": [record]}
+
+
+if __name__ == "__main__":
+    main()
