@@ -205,9 +205,9 @@ def named(error: FabricError) -> FabricError:
 
     The code leads the message: it is all that a failed Lambda can hand on.
     """
-    if isinstance(error, Transient):
-        return Transient(str(error), retry_after=error.retry_after)
-    return Permanent(f"[{code_of(error)}] {error}", code=code_of(error))
+    if isinstance(error, Permanent):
+        return Permanent(f"[{error.code}] {error}", code=error.code)
+    return Transient(str(error), retry_after=getattr(error, "retry_after", 1.0))
 
 
 def failures(sequence_numbers: list[str]) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from shared import taxonomies
@@ -86,6 +87,7 @@ def _step(step: str) -> Iterator[Fact]:
     yield StepCompleted(document=0, step=step, attempt=1, output_sha256=_DIGEST, cost_micro_usd=6)
 
 
+@cache
 def licences(*, may_ask: bool) -> bytes:
     """Return the packaged taxonomy of licences, its approvals taken out unless it may ask."""
     text = taxonomies.builtin("licences")

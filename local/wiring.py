@@ -12,13 +12,12 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.models.extractive import Extractive
-
 from local.sqlite.broker import Broker
 from local.sqlite.documents import LocalDocuments
 from local.sqlite.records import SqliteRecords
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
 from shared.core.admission import TenantPolicy
+from shared.models.extractive import Extractive
 from shared.ports import Pipelines, Ports
 
 if TYPE_CHECKING:

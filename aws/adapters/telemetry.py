@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import TypedDict, Unpack
+from typing import IO, TypedDict, Unpack, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -47,9 +47,19 @@ def count(name: str, value: int = 1) -> None:
     metrics.clear_metrics()  # when metrics are disabled, flushing leaves them, and the hundredth prints all
 
 
+class _Stderr:
+    """The stderr of the moment: whoever runs the handlers may exchange it."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 @cache
 def _logger() -> Logger:
-    return Logger(service=SERVICE, stream=sys.stderr)
+    return Logger(service=SERVICE, stream=cast("IO[str]", _Stderr()))
 
 
 @cache

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.app.commit import change, create
-from shared.app.taxonomies import read_taxonomy
 from shared.core import task as tasks
 from shared.core.admission import Submission, admit, tenant_policy
 from shared.errors import Forbidden, Permanent
 from shared.events.catalog import AnyEvent, Cause
 from shared.events.ids import derive
+from shared.tools._reading import read_taxonomy
 
 if TYPE_CHECKING:
     from shared.core.task import Task
@@ -24,7 +24,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     for one the tenant may not make.
     """
     policy = tenant_policy(ports.tenants, tenant)
-    taxonomy = read_taxonomy(ports, submission.taxonomy)
+    taxonomy = read_taxonomy(submission.taxonomy, ports.documents)
     task = tasks.Task(
         id=derive("task", tenant, key),
         tenant=tenant,

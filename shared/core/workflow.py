@@ -138,7 +138,14 @@ DOCUMENT_REVIEW = Workflow(
         Step(
             "policy",
             tool="policy",
-            takes=MappingProxyType({"label": "classify.label", "score": "classify.score", "taxonomy": "taxonomy"}),
+            takes=MappingProxyType(
+                {
+                    "label": "classify.label",
+                    "also": "classify.also",
+                    "score": "classify.score",
+                    "taxonomy": "taxonomy",
+                }
+            ),
         ),
     ),
     checkpoint=Checkpoint(

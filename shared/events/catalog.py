@@ -48,8 +48,9 @@ def _typed(fact: type[Fact]) -> type[AnyEvent]:
     fields: dict[str, Any] = {
         "type": (Literal[fact.type], ...),
         "dataschema": (Literal[fact.dataschema()], ...),
+        "data": (fact, ...),
     }
-    return create_model(f"{fact.__name__}Event", __base__=Event[fact], **fields)  # type: ignore[valid-type]
+    return create_model(f"{fact.__name__}Event", __base__=Event, **fields)  # one model each: Event[fact] would be two
 
 
 CATALOG: dict[str, type[AnyEvent]] = {fact.type: _typed(fact) for fact in FACTS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.errors import Transient
@@ -30,10 +30,14 @@ class Trouble:
     at: int | None = None
     moment: Moment = "before"
     error: type[Exception] = CrashError
+    only: str = ""
+    over: bool = False
     seen: list[str] = field(default_factory=list)
 
     def around(self, name: str, work: Callable[[], Any]) -> Any:
-        """Do the work, failing when its turn has come."""
+        """Do the work, failing when its turn has come (of those called `only`, if that is said)."""
+        if self.over or self.only not in ("", name):
+            return work()
         self.seen.append(name)
         mine = len(self.seen) == self.at
         if mine and self.moment == "before":
@@ -45,8 +49,8 @@ class Trouble:
 
     def on(self, ports: Ports) -> Ports:
         """Return the ports with this trouble on all that store or publish."""
-        troubled = {one.name: getattr(ports, one.name) for one in fields(ports)}
-        return replace(ports, **{name: Troubled(troubled[name], name, self) for name in PORTS})
+        troubled: dict[str, Any] = {name: Troubled(getattr(ports, name), name, self) for name in PORTS}
+        return replace(ports, **troubled)
 
 
 class Troubled:

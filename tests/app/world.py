@@ -189,6 +189,10 @@ class World:
         """Return the task as it is stored."""
         return self.store.tasks.load(task.tenant, task.id)
 
+    def load_id(self, task: str) -> Task:
+        """Return a task by its id."""
+        return self.store.tasks.load(TENANT, task)
+
     def entry(self, task: Task, step: str, document: int = 0) -> Entry:
         """Return a step's entry in the journal."""
         entry = self.store.journal.find(task.tenant, task.id, document, step)

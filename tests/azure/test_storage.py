@@ -173,7 +173,7 @@ class QueueWires:
         for one in self.raw.values():
             one.create_queue()
         self.cut = self.gate.cut
-        gated = {"_additional_pipeline_policies": [self.gate], "retry_total": 0}
+        gated = {"raw_request_hook": self.gate.on_request, "retry_total": 0}
         self.bus = StorageQueues({route: wiring.queue(account, name, **gated) for route, name in names.items()})
 
     def received(self, route: Route) -> list[str]:

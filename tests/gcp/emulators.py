@@ -30,10 +30,12 @@ def find(program: str) -> Path:
     """Return the emulator's path; without it the test is skipped, and in CI it fails."""
     gcloud = shutil.which("gcloud")
     path = Path(gcloud).resolve().parents[1] / program if gcloud else None
-    if path is None or not path.exists():
-        without = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        without(f"the emulator is not installed here: {INSTALL[program]}")
-    return path
+    if path is not None and path.exists():
+        return path
+    missing = f"the emulator is not installed here: {INSTALL[program]}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)
 
 
 def free_port() -> int:

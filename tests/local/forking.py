@@ -1,12 +1,13 @@
 """Runs the command line in forked processes, each on request and some until they are killed.
 
-Started once, it imports what the command line imports; each run is then a process of its own that lives
-from its first line in milliseconds. Reads a request a line, writes an answer a line. Knows nothing of tests.
+Started once, it loads all that the command line loads; each run is then a process of its own that is at
+work within milliseconds. Reads a request a line, writes an answer a line. Knows nothing of tests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import select
@@ -21,20 +22,15 @@ sys.path[:] = [str(Path(__file__).resolve().parents[2]), *sys.path]  # started a
 from local.cli import main as agentfabric  # noqa: E402  the line above says where it is
 
 
-def _preload() -> None:
-    """Import what every run needs; open, start and cache nothing that a fork would share."""
-    import functions_framework  # noqa: F401, PLC0415
-
-    import aws.handlers.dispatch
-    import aws.handlers.failure
-    import aws.handlers.ingress
-    import aws.handlers.record
-    import aws.handlers.step
-    import function_app
-    import gcp.handlers
-    import local.engine
-    import local.report
-    import local.review  # noqa: F401
+def _warm_up(arguments: list[str]) -> None:
+    """Run once in this very process, so that every run forked from it begins with the work at once."""
+    sys.argv = ["agentfabric", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            agentfabric()
+        except SystemExit as end:
+            if end.code:
+                raise
 
 
 def _run(arguments: list[str], out: str, kill_after: float | None) -> dict[str, Any]:
@@ -72,8 +68,8 @@ def _become(arguments: list[str], out: str) -> NoReturn:
 
 
 def serve() -> None:
-    """Answer requests until there are no more."""
-    _preload()
+    """Answer requests until there are no more; the arguments are those of a first run that has to succeed."""
+    _warm_up(sys.argv[1:])
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_run(**json.loads(line))) + "\n")
         sys.stdout.flush()

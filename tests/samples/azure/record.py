@@ -1,6 +1,6 @@
-"""Records what the review functions really receive; run it with Azurite on the PATH to record again.
+"""Records queue_message.json: the canonical event, sent with our adapter, as the queue service hands it out.
 
-`queue_message.json`: the message as the queue service hands it out, and as the Functions host hands it on.
+Run at the root, with Azurite installed: python -m tests.samples.azure.record
 """
 
 from __future__ import annotations

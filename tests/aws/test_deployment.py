@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from moto import mock_aws
+
+from aws import wiring
+from aws.handlers import dispatch, ingress
+from aws.wire import MAX_BODY
+from shared.core.admission import TenantPolicy
+from shared.core.task import Status
+from shared.events.catalog import parse
+from tests.aws.stage import PLAIN, TEXT, http_event, kinesis_event
+from tests.contracts.amazon import REGION, make_queue, make_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shared.ports import Ports
+    from tests.aws.stage import Json
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short functions as what stands behind them."""
+
+
+def _behind(loader: Loader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+Loader.add_multi_constructor("!", _behind)
+
+
+@pytest.fixture(scope="module")
+def template(root: Path) -> Json:
+    """The template as it is deployed."""
+    made: Json = yaml.load((root / "template.yaml").read_text(), Loader)  # noqa: S506  it is a SafeLoader
+    return made
+
+
+def of_type(template: Json, kind: str) -> dict[str, Json]:
+    """Return the template's resources of a kind."""
+    return {name: made for name, made in template["Resources"].items() if made["Type"] == kind}
+
+
+def test_every_handler_is_deployed(template: Json, root: Path) -> None:
+    """Each handler file is a function of the template, and each function is a handler file."""
+    deployed = {made["Properties"]["Handler"] for made in of_type(template, "AWS::Serverless::Function").values()}
+    files = {path.stem for path in (root / "aws/handlers").glob("*.py")} - {"__init__"}
+    assert deployed == {f"aws.handlers.{name}.handler" for name in files}
+
+
+def test_every_route_is_served(template: Json) -> None:
+    """The API's routes are those that the handlers have in their tables."""
+    from aws.handlers import tool  # noqa: PLC0415  its table alone is needed
+
+    functions = of_type(template, "AWS::Serverless::Function")
+    for name, table in (("IngressFunction", ingress.ROUTES), ("ToolFunction", tool.ROUTES)):
+        events = functions[name]["Properties"]["Events"].values()
+        assert {f"{event['Properties']['Method']} {event['Properties']['Path']}" for event in events} == set(table)
+
+
+def test_every_setting_is_given(template: Json, root: Path) -> None:
+    """Whatever wiring cannot do without is set for every function."""
+    needed = set(re.findall(r'os\.environ\["(\w+)"\]', (root / "aws/wiring.py").read_text()))
+    assert needed
+    assert needed <= set(template["Globals"]["Function"]["Environment"]["Variables"])
+
+
+def test_the_state_machine_has_every_function_it_calls(template: Json, root: Path) -> None:
+    """Each placeholder of the definition is filled in."""
+    definition = (root / "statemachines/document_review.asl.json").read_text()
+    (machine,) = of_type(template, "AWS::Serverless::StateMachine").values()
+    assert set(re.findall(r"\$\{(\w+)\}", definition)) == set(machine["Properties"]["DefinitionSubstitutions"])
+    assert machine["Properties"]["Logging"]["IncludeExecutionData"] is False
+
+
+def test_a_wildcard_has_its_reason(root: Path) -> None:
+    """A permission on everything stands below a comment that says why nothing narrower will do."""
+    lines = (root / "template.yaml").read_text().splitlines()
+    wide = [number for number, line in enumerate(lines) if line.strip() in {'Resource: "*"', "Resource: '*'"}]
+    for number in wide:
+        assert any("# A wildcard, because" in line for line in lines[number - 15 : number])
+    assert len(wide) == 1
+
+
+def test_state_is_protected(template: Json) -> None:
+    """The table can be restored, and nothing that holds state is unencrypted or goes with the stack."""
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["Properties"]["SSESpecification"]["SSEEnabled"] is True
+    (bucket,) = of_type(template, "AWS::S3::Bucket").values()
+    assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+    queues = of_type(template, "AWS::SQS::Queue")
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues.values())
+    for kept in (table, bucket, *queues.values()):
+        assert kept["DeletionPolicy"] == "Retain"
+
+
+def test_the_stream_reports_single_records(template: Json) -> None:
+    """The dispatcher's partial answers count, and what is given up is told somewhere."""
+    (mapping,) = of_type(template, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["Properties"]["MaximumRetryAttempts"] > 0
+    assert mapping["Properties"]["DestinationConfig"]["OnFailure"]["Destination"] == "UndeliveredQueue.Arn"
+
+
+def test_another_place_brings_its_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AGENTFABRIC_PORTS names who makes the ports, and that one is asked every time."""
+    monkeypatch.setenv("AGENTFABRIC_PORTS", "tests.aws.test_deployment:counted")
+    assert [wiring.ports(), wiring.ports()] == [1, 2]
+
+
+def counted(calls: list[int] = []) -> int:  # noqa: B006  what is remembered is the point
+    """Return how often it was called."""
+    calls.append(1)
+    return len(calls)
+
+
+@dataclass
+class Cloud:
+    """A deployment in an account of this process."""
+
+    ports: Ports
+    kinesis: Any
+    sqs: Any
+    stepfunctions: Any
+
+    def work(self) -> Json:
+        """Return the stream's records as Lambda's batch."""
+        shard = self.kinesis.list_shards(StreamName="stream")["Shards"][0]["ShardId"]
+        asked = {"StreamName": "stream", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+        start = self.kinesis.get_shard_iterator(**asked)["ShardIterator"]
+        records = self.kinesis.get_records(ShardIterator=start)["Records"]
+        return kinesis_event([(record["PartitionKey"], record["Data"]) for record in records])
+
+    def recorded(self, url: str) -> list[str]:
+        """Return the types of the events in the recorder's queue."""
+        found: list[str] = []
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            found += [parse(message["Body"]).type for message in messages]
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """The resources of the template, as far as one process can have them, and wiring's own clients."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    monkeypatch.setenv("TENANTS", '{"local": {"max_budget": 1000000}}')
+    monkeypatch.delenv("AGENTFABRIC_PORTS", raising=False)
+    with mock_aws():
+        kinesis, sqs = wiring.client("kinesis"), wiring.client("sqs")
+        stepfunctions, s3 = wiring.client("stepfunctions"), wiring.client("s3")
+        kinesis.create_stream(StreamName="stream", ShardCount=1)
+        s3.create_bucket(Bucket="documents", CreateBucketConfiguration={"LocationConstraint": REGION})
+        machine = stepfunctions.create_state_machine(
+            name="document-review",
+            definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+            roleArn="arn:aws:iam::123456789012:role/machine",
+        )
+        settings = {
+            "TABLE_NAME": make_table(wiring.client("dynamodb")),
+            "STREAM_NAME": "stream",
+            "STATE_MACHINE_ARN": machine["stateMachineArn"],
+            "REVIEWS_QUEUE_URL": make_queue(sqs, fifo=True),
+            "RECORDS_QUEUE_URL": make_queue(sqs, fifo=True),
+            "DEAD_LETTERS_QUEUE_URL": make_queue(sqs, fifo=False),
+            "DOCUMENTS_BUCKET": "documents",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        wiring.amazon.cache_clear()
+        yield Cloud(wiring.ports(), kinesis, sqs, stepfunctions)
+        wiring.amazon.cache_clear()
+
+
+def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On AWS's own products a submission is kept, streamed, placed, started, and told to the recorder in order."""
+    documents = cloud.ports.documents
+    submission = {
+        "entity": "package-a",
+        "documents": [documents.write(TEXT.encode(), "text/plain").model_dump(mode="json")],
+        "taxonomy": documents.write(PLAIN.encode(), "text/plain").model_dump(mode="json"),
+    }
+    event = http_event("POST /tasks", changes={"body": json.dumps(submission)})
+    told = [ingress.handler(event, None) for _ in range(2)]
+    assert [answer["statusCode"] for answer in told] == [202, 202]
+    batch = cloud.work()
+    for _ in range(2):
+        assert dispatch.handler(batch, None) == {"batchItemFailures": []}
+    (task,) = cloud.ports.tasks.page("local", limit=10)
+    assert (task.status, task.placed_on) == (Status.PLACED, "aws")
+    import os  # noqa: PLC0415  the settings of this test
+
+    machine = os.environ["STATE_MACHINE_ARN"]
+    (execution,) = cloud.stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+    assert execution["name"] == task.run_id
+    assert cloud.recorded(os.environ["RECORDS_QUEUE_URL"]) == ["task.submitted", "task.admitted", "task.placed"]
+    assert list(cloud.ports.outbox.unsent(limit=10)) == []
+    assert monkeypatch is not None
+
+
+def test_poison_on_aws_is_a_dead_letter(cloud: Cloud) -> None:
+    """On AWS's own products a poisoned record ends in the queue of dead letters."""
+    cloud.kinesis.put_record(StreamName="stream", Data=b"not JSON", PartitionKey="package-a")
+    assert dispatch.handler(cloud.work(), None) == {"batchItemFailures": []}
+    import os  # noqa: PLC0415  the settings of this test
+
+    asked = {"QueueUrl": os.environ["DEAD_LETTERS_QUEUE_URL"], "MessageAttributeNames": ["All"]}
+    (message,) = cloud.sqs.receive_message(**asked)["Messages"]
+    assert message["MessageAttributes"]["reason"]["StringValue"].startswith("[broken-json] not JSON")
+
+
+def test_tenants_come_from_the_environment(cloud: Cloud) -> None:
+    """What each tenant may do is read from one setting."""
+    assert cloud.ports.tenants == {"local": TenantPolicy(max_budget=1_000_000)}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"UPPER": {}}', '{"acme": {"max_budget": -1}}', '{"acme": {"typo": 1}}'])
+def test_a_bad_tenant_table_stops_the_start(text: str) -> None:
+    """Policies that are not in order are refused before anything is served under them."""
+    with pytest.raises(ValueError, match="validation error"):
+        wiring._tenants(text)
+
+
+def test_the_limit_of_a_body_is_below_the_apis() -> None:
+    """Our limit is the one that answers, not API Gateway's of ten megabytes."""
+    assert MAX_BODY < 10 * 1024 * 1024
