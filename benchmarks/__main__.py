@@ -6,18 +6,21 @@ import argparse
 import json
 import sys
 from importlib import import_module
+from typing import Literal
 
 from rich.console import Console
 
 from benchmarks.runner import Effort, Row, show
 
 SUBJECTS = ("events", "dispatch", "submit", "record", "express", "durable", "imports", "review")
+_MANY, _FEW = 7, 5
 
 
 def main() -> None:
     """Measure the subjects named, or all."""
     options = _options()
-    effort = Effort("quick" if options.quick else "full", peers=options.peers)
+    size: Literal["full", "quick"] = "quick" if options.quick else "full"
+    effort = Effort(size, options.repeats or (_FEW if options.quick else _MANY), peers=options.peers)
     rows: list[Row] = []
     for name in options.names or SUBJECTS:
         print(f"measuring {name} …", file=sys.stderr)
@@ -32,6 +35,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which subjects: {', '.join(SUBJECTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer repeats, smaller sizes")
+    parser.add_argument("--repeats", type=int, help=f"how often each contender runs: {_MANY}, or {_FEW} when quick")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--peers", action="store_true", help="also peers that need an environment of their own")
     options = parser.parse_args()

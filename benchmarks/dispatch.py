@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from benchmarks.material import PERSON, TENANT, completed, licences, told
-from benchmarks.runner import Effort, Row, at_most, each, in_turns, seconds
 from pydantic import Discriminator, TypeAdapter
 
+from benchmarks.material import PERSON, TENANT, completed, licences, told
+from benchmarks.runner import Effort, Row, at_most, each, in_turns, seconds
 from local.clock import RealClock
 from local.clouds import aws
 from local.engine import Engine
@@ -107,7 +107,7 @@ def _powertools() -> Callable[[Json], Json]:
         return _BARE.validate_json(record.kinesis.data_as_bytes()).id
 
     def run(event: Json) -> Json:
-        return dict(process_partial_response(event, handle, processor, aws.LambdaContext("dispatch")))
+        return dict(process_partial_response(event, handle, processor))
 
     return run
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Union
 
-from benchmarks.material import reviewed, told
-from benchmarks.runner import Effort, Row, at_most, each, in_turns
 from cloudevents.conversion import to_json
 from cloudevents.http import CloudEvent, from_json
 from pydantic import Discriminator, TypeAdapter
 
+from benchmarks.material import reviewed, told
+from benchmarks.runner import Effort, Row, at_most, each, in_turns
 from shared.events.catalog import CATALOG, AnyEvent, encode, parse
 from shared.events.document import DocumentReviewed
 

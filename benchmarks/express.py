@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.runner import Effort, Row, each, in_turns
-
 from local import asl
 from local.clock import RealClock
 from shared.core.workflow import DOCUMENT_REVIEW, pipeline_input

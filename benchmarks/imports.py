@@ -37,7 +37,7 @@ def rows(effort: Effort) -> Iterator[Row]:
 
 
 def _row(module: str, ours: list[float], peer: str, theirs: list[float], target: Target) -> Row:
-    note = "Seconds of the import statement alone, the interpreter's own start left out, .pyc present on both sides."
+    note = "A fresh interpreter each time; the import alone, without the interpreter's own start; .pyc present."
     return Row(f"import {module}", "ms", ours, peer, theirs, target, note)
 
 

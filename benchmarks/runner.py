@@ -11,26 +11,28 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 Bench = Callable[[], float]
+_TIMES = " ×"  # noqa: RUF001  that is the sign for it
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to measure. `peers` asks for those peers, too, that need an environment of their own."""
+    """How much to measure: the sizes, and how often each contender runs.
+
+    `peers` asks for those peers, too, that need an environment of their own.
+    """
 
     size: Literal["full", "quick", "tiny"] = "full"
+    repeats: int = 7
     peers: bool = False
-
-    @property
-    def repeats(self) -> int:
-        """How often each contender runs."""
-        return self.pick(full=7, quick=5, tiny=1)
 
     def pick(self, *, full: T, quick: T, tiny: T) -> T:
         """Return what fits this effort."""
@@ -51,7 +53,7 @@ class Target:
         return value <= self.bound if self.sign == "≤" else value >= self.bound
 
     def __str__(self) -> str:
-        return f"{self.sign} {_figure(self.bound)}{' ×' if self.of == 'ratio' else ''}"
+        return f"{self.sign} {_figure(self.bound)}{_TIMES if self.of == 'ratio' else ''}"
 
 
 def at_most(bound: float, of: Literal["ratio", "ours"] = "ratio") -> Target:
@@ -161,7 +163,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     if not row.ours:
         return row.name, "", row.peer, "", target, row.verdict
     peer = f"{row.peer} {_figure(median(row.theirs))} {row.unit}" if row.theirs else row.peer
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f} ×"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}{_TIMES}"
     return row.name, f"{_figure(row.value)} {row.unit}", peer, ratio, target, row.verdict
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from benchmarks.material import PERSON, TENANT, licences
 from benchmarks.runner import Effort, Row, at_least, at_most, in_turns
-
 from local.clock import RealClock
 from local.clouds import aws
 from local.engine import Engine
@@ -47,7 +46,9 @@ def rows(effort: Effort) -> Iterator[Row]:
     )
     yield Row("tasks submitted", "/s", ours, "limit: raw SQLite", raw, note=note)
     yield Row("tasks submitted, rate", "/s", ours, target=at_least(1667, "ours"), note="100,000 a minute.")
-    yield Row("tasks submitted, p99", "ms", slow, target=at_most(50, "ours"), note="The slowest of a hundred, per repeat.")
+    yield Row(
+        "tasks submitted, p99", "ms", slow, target=at_most(50, "ours"), note="The slowest of a hundred, per repeat."
+    )
 
 
 def _submissions(home: Path, size: int) -> list[float]:

@@ -35,7 +35,7 @@ def failure(event: Json) -> Json:
     mine = ports()
     flow = workflow(mine.tasks.load(told.tenant, told.task).workflow)
     last = last_failure(flow, told.failures)
-    fail_document(mine, told.tenant, told.task, told.document, last.step, last.code, last.reason, source=SOURCE)
+    fail_document(mine, told.tenant, told.task, told.document, last, source=SOURCE)
     count("DocumentsFailed")
     note("document failed", tenant=told.tenant, task=told.task, document=told.document, step=last.step, code=last.code)
     return {"code": last.code, "reason": last.reason}

@@ -144,10 +144,17 @@ def _pending(engine: Engine, speaker: Speaker) -> list[dict[str, Any]]:
     while True:
         answer = engine.azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
         page = accepted(*answer)["approvals"]
-        found += [_detail(engine, speaker, approval["id"]) for approval in page]
+        found += [_detail(engine, speaker, approval["id"]) for approval in page if not _over(engine, approval["task"])]
         if len(page) < _PAGE:
             return found
         query["after"] = page[-1]["id"]
+
+
+def _over(engine: Engine, task: str) -> bool:
+    """Whether nobody can decide on the task's documents any more: a cancelled task leaves its questions open."""
+    from local.wiring import TENANT  # noqa: PLC0415
+
+    return engine.ports.tasks.load(TENANT, task).over
 
 
 def _detail(engine: Engine, speaker: Speaker, approval: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from shared.app.commit import change
 from shared.app.findings import findings
 from shared.core import task as tasks
 from shared.core.decision import Decision
+from shared.core.failure import Failure
 from shared.core.workflow import workflow
 from shared.errors import NotFound, Permanent
 from shared.events.catalog import Cause
@@ -38,9 +39,7 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
     return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
 
 
-def fail_document(
-    ports: Ports, tenant: str, task: str, document: int, step: str, code: str, reason: str, *, source: str
-) -> Task:
+def fail_document(ports: Ports, tenant: str, task: str, document: int, why: Failure, *, source: str) -> Task:
     """Note that a document cannot be reviewed, and why."""
     current = ports.tasks.load(tenant, task)
     current.at(document)
@@ -53,9 +52,9 @@ def fail_document(
             document=document,
             name=ref.name,
             uri=ref.uri,
-            step=step,
-            code=code,
-            reason=reason[:1000],
+            step=why.step,
+            code=why.code,
+            reason=why.reason[:1000],
             cost_micro_usd=cost,
         )
         return tasks.settle(now, failed)

@@ -74,6 +74,8 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     if entry is not None and entry.output is not None and entry.input_sha256 == call.input_sha256:
         relay(ports, tenant=task.tenant, entity=task.entity)
         return entry.output
+    if entry is not None:  # this repeats an attempt that may have ended before it spoke
+        relay(ports, tenant=task.tenant, entity=task.entity)
     begun = _begin(ports, task, step, call, entry, source)
     return _attempt(ports, task, step, call, begun, source)
 

@@ -40,7 +40,8 @@ class Event(BaseModel, Generic[F]):
     `causationid` names the event or command that led to this one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    # Deferred: of the catalog's many envelopes a process builds those that it writes.
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
     specversion: Literal["1.0"] = "1.0"
     id: str = Field(min_length=1, max_length=128)

@@ -38,6 +38,8 @@ def _text(body: bytes | str) -> str:
 
 def _check_depth(text: str, max_depth: int) -> None:
     """Count brackets outside strings before the parser recurses into them."""
+    if text.count("[") + text.count("{") <= max_depth:
+        return
     depth = 0
     in_string = escaped = False
     for char in text:

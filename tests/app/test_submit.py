@@ -133,7 +133,7 @@ def test_a_refused_key_is_not_free_for_something_else(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"name = ", "bad-taxonomy"), (b"\xff\xfe", "invalid"), (b'name = "t"\nthreshold = 2\n', "bad-taxonomy")],
+    [(b"name = ", "bad-taxonomy"), (b"\xff\xfe", "not-text"), (b'name = "t"\nthreshold = 2\n', "bad-taxonomy")],
 )
 def test_a_broken_taxonomy_is_refused_before_anything_is_written(world: World, content: bytes, code: str) -> None:
     """A taxonomy nobody can read is the client's mistake, told at once."""
@@ -147,7 +147,7 @@ def test_a_broken_taxonomy_is_refused_before_anything_is_written(world: World, c
 def test_an_oversize_taxonomy_is_not_even_read(world: World) -> None:
     """A taxonomy above the limit is refused by the size its reference names."""
     submission = world.submission()
-    large = submission.taxonomy.model_copy(update={"size": 300_000})
+    large = submission.taxonomy.model_copy(update={"size": 300_000, "sha256": "0" * 64})
     with pytest.raises(Permanent) as refused:
         submit(world.ports, TENANT, "ann", submission.model_copy(update={"taxonomy": large}), "k1", source=SOURCE)
     assert refused.value.code == "oversize"

@@ -18,6 +18,7 @@ from shared.app.tasks import dispatch, submit
 from shared.core.admission import Submission
 from shared.core.approval import Approval, Person, Vote
 from shared.core.completion import Completion, Prompt, Usage
+from shared.core.failure import Failure
 from shared.core.routes import Route
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Permanent, Transient
@@ -158,7 +159,7 @@ class World:
 
     def give_up(self, task: Task, document: int = 0, reason: str = "there is no text in it") -> Task:
         """Fail a document."""
-        return fail_document(self.ports, TENANT, task.id, document, "extract", "empty", reason, source=SOURCE)
+        return fail_document(self.ports, TENANT, task.id, document, Failure("extract", "empty", reason), source=SOURCE)
 
     def pipeline(self, task: Task, document: int) -> bool:
         """Do what Step Functions does with a document; False when a human has to be asked."""

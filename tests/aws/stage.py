@@ -126,9 +126,7 @@ class Stage:
         self.database = database
         self.clock = VirtualClock()
         self.letters = Letters()
-        self.ports: Ports = replace(
-            embedded(database, NoPipelines(), self.clock.now), dead_letters=self.letters
-        )
+        self.ports: Ports = replace(embedded(database, NoPipelines(), self.clock.now), dead_letters=self.letters)
         self.machine = asl.compile(json.loads((ROOT / "statemachines/document_review.asl.json").read_text()))
 
     def document(self, content: bytes | str = TEXT, name: str = "report.txt") -> DocumentRef:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from moto import mock_aws
 
 from aws import wiring
-from aws.handlers import dispatch, ingress
+from aws.handlers import dispatch, ingress, tool
 from aws.wire import MAX_BODY
 from shared.core.admission import TenantPolicy
 from shared.core.task import Status
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tests.aws.stage import Json
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml brings no types
     """Reads CloudFormation's short functions as what stands behind them."""
 
 
@@ -63,8 +64,6 @@ def test_every_handler_is_deployed(template: Json, root: Path) -> None:
 
 def test_every_route_is_served(template: Json) -> None:
     """The API's routes are those that the handlers have in their tables."""
-    from aws.handlers import tool  # noqa: PLC0415  its table alone is needed
-
     functions = of_type(template, "AWS::Serverless::Function")
     for name, table in (("IngressFunction", ingress.ROUTES), ("ToolFunction", tool.ROUTES)):
         events = functions[name]["Properties"]["Events"].values()
@@ -119,13 +118,16 @@ def test_the_stream_reports_single_records(template: Json) -> None:
 def test_another_place_brings_its_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """AGENTFABRIC_PORTS names who makes the ports, and that one is asked every time."""
     monkeypatch.setenv("AGENTFABRIC_PORTS", "tests.aws.test_deployment:counted")
-    assert [wiring.ports(), wiring.ports()] == [1, 2]
+    made: list[Any] = [wiring.ports(), wiring.ports()]
+    assert made == [1, 2]
 
 
-def counted(calls: list[int] = []) -> int:  # noqa: B006  what is remembered is the point
+_CALLS = count(1)
+
+
+def counted() -> int:
     """Return how often it was called."""
-    calls.append(1)
-    return len(calls)
+    return next(_CALLS)
 
 
 @dataclass
@@ -133,6 +135,7 @@ class Cloud:
     """A deployment in an account of this process."""
 
     ports: Ports
+    settings: dict[str, str]
     kinesis: Any
     sqs: Any
     stepfunctions: Any
@@ -145,8 +148,9 @@ class Cloud:
         records = self.kinesis.get_records(ShardIterator=start)["Records"]
         return kinesis_event([(record["PartitionKey"], record["Data"]) for record in records])
 
-    def recorded(self, url: str) -> list[str]:
+    def recorded(self) -> list[str]:
         """Return the types of the events in the recorder's queue."""
+        url = self.settings["RECORDS_QUEUE_URL"]
         found: list[str] = []
         while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             found += [parse(message["Body"]).type for message in messages]
@@ -186,11 +190,11 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         wiring.amazon.cache_clear()
-        yield Cloud(wiring.ports(), kinesis, sqs, stepfunctions)
+        yield Cloud(wiring.ports(), settings, kinesis, sqs, stepfunctions)
         wiring.amazon.cache_clear()
 
 
-def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud) -> None:
     """On AWS's own products a submission is kept, streamed, placed, started, and told to the recorder in order."""
     documents = cloud.ports.documents
     submission = {
@@ -206,23 +210,18 @@ def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud, monkeypa
         assert dispatch.handler(batch, None) == {"batchItemFailures": []}
     (task,) = cloud.ports.tasks.page("local", limit=10)
     assert (task.status, task.placed_on) == (Status.PLACED, "aws")
-    import os  # noqa: PLC0415  the settings of this test
-
-    machine = os.environ["STATE_MACHINE_ARN"]
+    machine = cloud.settings["STATE_MACHINE_ARN"]
     (execution,) = cloud.stepfunctions.list_executions(stateMachineArn=machine)["executions"]
     assert execution["name"] == task.run_id
-    assert cloud.recorded(os.environ["RECORDS_QUEUE_URL"]) == ["task.submitted", "task.admitted", "task.placed"]
+    assert cloud.recorded() == ["task.submitted", "task.admitted", "task.placed"]
     assert list(cloud.ports.outbox.unsent(limit=10)) == []
-    assert monkeypatch is not None
 
 
 def test_poison_on_aws_is_a_dead_letter(cloud: Cloud) -> None:
     """On AWS's own products a poisoned record ends in the queue of dead letters."""
     cloud.kinesis.put_record(StreamName="stream", Data=b"not JSON", PartitionKey="package-a")
     assert dispatch.handler(cloud.work(), None) == {"batchItemFailures": []}
-    import os  # noqa: PLC0415  the settings of this test
-
-    asked = {"QueueUrl": os.environ["DEAD_LETTERS_QUEUE_URL"], "MessageAttributeNames": ["All"]}
+    asked = {"QueueUrl": cloud.settings["DEAD_LETTERS_QUEUE_URL"], "MessageAttributeNames": ["All"]}
     (message,) = cloud.sqs.receive_message(**asked)["Messages"]
     assert message["MessageAttributes"]["reason"]["StringValue"].startswith("[broken-json] not JSON")
 

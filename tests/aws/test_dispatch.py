@@ -75,7 +75,7 @@ def test_other_events_pass_by(stage: Stage) -> None:
 
 
 def test_poison_among_good_records_is_buried_at_once(stage: Stage) -> None:
-    """The good records of a batch are placed, the poisoned ones are dead letters with their reasons, none comes again."""
+    """Good records of a batch are placed, poisoned ones are dead letters with reasons, none comes again."""
     tasks = [stage.submitted(key=f"key-{n}", entity=f"package-{n}") for n in range(3)]
     unknown = encode(stage.admitted(tasks[0]).model_copy(update={"taskid": "never-was"}))
     poison = [
@@ -86,7 +86,11 @@ def test_poison_among_good_records_is_buried_at_once(stage: Stage) -> None:
         b"\xff\xfe",
         b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}",
     ]
-    batch = [record(stage, tasks[0]), *(("package-0", body) for body in poison), *(record(stage, task) for task in tasks[1:])]
+    batch = [
+        record(stage, tasks[0]),
+        *(("package-0", body) for body in poison),
+        *(record(stage, task) for task in tasks[1:]),
+    ]
     assert stage.dispatch(batch) == []
     assert statuses(stage, *tasks) == [Status.PLACED] * 3
     codes = [reason.split("]")[0].strip("[") for _, reason, _ in stage.letters.kept]

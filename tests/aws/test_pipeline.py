@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aws.adapters import telemetry
 from aws.handlers import failure, record, step
 from local.wiring import using
 from shared.core.task import Progress, Status
@@ -61,6 +62,28 @@ def test_the_state_machine_asks_in_the_tables_order(stage: Stage) -> None:
     stage.run_pipeline(task, seen=seen)
     assert [given.get("step") for _, given in seen] == [*STEPS, None]
     assert seen[-1] == ("${RecordFunctionArn}", {"tenant": task.tenant, "task": task.id, "document": 0})
+
+
+def test_no_log_line_quotes_a_document(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    """A review, a failure and a refusal are told in names and codes; no word of the document is among them."""
+    canary = "xylophone"
+    telemetry._logger().setLevel("INFO")
+    for key, text in (("key-1", f"{TEXT} The {canary} report has growth."), ("key-2", "")):
+        ref = stage.document(text, canary).model_dump(mode="json")
+        stage.run_pipeline(stage.placed(stage.submitted(key=key, entity=key, documents=[ref])))
+    stage.submit({"entity": canary, canary: canary})
+    telemetry._logger().setLevel("WARNING")
+    told = capfd.readouterr()
+    assert {json.loads(line)["message"] for line in told.err.splitlines()} == {
+        "task submitted",
+        "task placed",
+        "step done",
+        "document reviewed",
+        "step failed",
+        "document failed",
+        "request refused",
+    }
+    assert canary not in told.err + told.out
 
 
 def test_running_a_pipeline_twice_pays_once(stage: Stage) -> None:
@@ -142,6 +165,7 @@ def test_a_cancelled_task_pays_for_nothing_more(stage: Stage) -> None:
     assert len(stage.said(task)) == spoken
 
 
+@pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize(
     "event",
     [
@@ -152,7 +176,7 @@ def test_a_cancelled_task_pays_for_nothing_more(stage: Stage) -> None:
         {"tenant": "local", "task": "never-was", "document": 0, "step": "extract"},
     ],
 )
-def test_a_step_nobody_can_do_is_refused_for_good(stage: Stage, event: Json) -> None:
+def test_a_step_nobody_can_do_is_refused_for_good(event: Json) -> None:
     """A step's input that is not in order, or of a task that is not there, is Permanent."""
     with pytest.raises(Permanent) as refused:
         step.handler(event, None)

@@ -219,9 +219,7 @@ def test_a_task_that_is_over_cannot_be_cancelled(stage: Stage) -> None:
         ("GET /tasks", {"queryStringParameters": {"tenant": "other"}}, 400, "invalid"),
     ],
 )
-def test_other_bad_requests_are_refused(
-    stage: Stage, route: str, changes: Json, status: int, code: str
-) -> None:
+def test_other_bad_requests_are_refused(stage: Stage, route: str, changes: Json, status: int, code: str) -> None:
     """What does not exist is not found, and what is not in order is the request's fault."""
     path = {"id": "none"} if "{id}" in route else {}
     answer = stage.call(http_event(route, changes=changes, **path))

@@ -65,9 +65,7 @@ def test_a_tool_that_pays_for_a_model_needs_a_task(stage: Stage, name: str) -> N
         ("extract", {}, {"requestContext.authorizer": None}, 401, "unauthenticated"),
     ],
 )
-def test_a_bad_call_is_refused(
-    stage: Stage, name: str, arguments: Any, changes: Json, status: int, code: str
-) -> None:
+def test_a_bad_call_is_refused(stage: Stage, name: str, arguments: Any, changes: Json, status: int, code: str) -> None:
     """A stranger, an unknown tool and wrong arguments are told apart by status and code."""
     answer = post(stage, name, arguments, **changes)
     assert (answer.status, answer.body["code"]) == (status, code)
@@ -79,7 +77,9 @@ def test_no_tool_reads_out_of_bounds(stage: Stage) -> None:
     assert post(stage, "extract", {"document": ref}).body["code"] == "out-of-bounds"
 
 
-@pytest.mark.parametrize("event", [{}, {"name": "extract", "arguments": {}}, {"tenant": "local", "name": 1, "arguments": {}}])
+@pytest.mark.parametrize(
+    "event", [{}, {"name": "extract", "arguments": {}}, {"tenant": "local", "name": 1, "arguments": {}}]
+)
 def test_a_plain_invocation_that_is_not_in_order_is_refused(stage: Stage, event: Json) -> None:
     """A plain invocation without tenant, name or arguments is Permanent."""
     with pytest.raises(Permanent, match=r"^\[invalid\]"):

@@ -26,7 +26,12 @@ def test_a_request_is_read_from_its_envelope() -> None:
     """Route, caller, path, query, headers and body all come from where API Gateway puts them."""
     event = http_event("GET /tasks/{id}", id="task-1", changes={"queryStringParameters": {"a": "b"}, "body": "ü"})
     request = wire.request(event, ["GET /tasks/{id}"])
-    assert (request.tenant, request.person, request.path, request.query) == ("local", "ann", {"id": "task-1"}, {"a": "b"})
+    assert (request.tenant, request.person, request.path, request.query) == (
+        "local",
+        "ann",
+        {"id": "task-1"},
+        {"a": "b"},
+    )
     assert (request.headers["host"], request.body) == ("api-id.execute-api.eu-central-1.amazonaws.com", "ü".encode())
 
 

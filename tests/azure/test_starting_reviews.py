@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.durable_functions import OrchestrationRuntimeStatus
 
 from azure.fabric import names
+from azure.fabric.handlers.start import obey
 from local.sqlite.broker import Broker
 from shared.core.routes import Route
 from shared.errors import Permanent, Transient
+from shared.events.catalog import parse
 from tests.azure.stage import NOON, Stage, principal
 
 if TYPE_CHECKING:
     from azure.functions import HttpResponse
 
 REVIEW = "t1.1"
+Running = OrchestrationRuntimeStatus.Running
 
 
 def message(stage: Stage, kind: str) -> dict[str, Any]:
@@ -181,3 +187,34 @@ def test_names_lead_from_a_decision_to_its_checkpoint() -> None:
     assert names.checkpoint(review, 3) == "t1.1.approval.3"
     assert names.document(review, 3).startswith(names.parts_of(review))
     assert not names.document(names.review("t1", 11), 3).startswith(names.parts_of(review))
+
+
+class Hub:
+    """A hub as Azure's is: terminating an instance leaves those running that it started."""
+
+    def __init__(self, *instances: str) -> None:
+        self.running = list(instances)
+
+    async def get_status(self, instance: str) -> SimpleNamespace:
+        """Return how an instance stands."""
+        return SimpleNamespace(runtime_status=Running if instance in self.running else None)
+
+    async def get_status_by(self, *, runtime_status: list[object], instance_id_prefix: str) -> list[SimpleNamespace]:
+        """Return the running instances whose ids begin so."""
+        assert Running in runtime_status
+        return [SimpleNamespace(instance_id=one) for one in self.running if one.startswith(instance_id_prefix)]
+
+    async def terminate(self, instance: str, reason: str) -> None:
+        """Stop one instance, and no other."""
+        assert reason == "no longer needed"
+        self.running.remove(instance)
+
+
+def test_stopping_a_review_stops_its_parts_one_by_one(stage: Stage) -> None:
+    """Where the hub leaves the parts of a terminated review running, each is terminated by its own name."""
+    stage.place(2)
+    stage.cancel()
+    hub = Hub("t1.1", "t1.1.approval.0", "t1.1.document.1", "t1.11", "t1.11.approval.0")
+    event = parse(json.dumps(message(stage, "task.cancelled")))
+    assert asyncio.run(obey(hub, event)) == "stopped 3"
+    assert hub.running == ["t1.11", "t1.11.approval.0"]

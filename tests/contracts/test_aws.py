@@ -8,19 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.stub import Stubber
 from moto import mock_aws
 
 from aws.adapters.bus import AmazonBus, Destinations
-from aws.adapters.dead_letters import SqsDeadLetters
 from aws.adapters.documents import S3Documents
 from aws.adapters.dynamo import CLAIM_DAYS, DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks
-from aws.adapters.elsewhere import RecordsElsewhere
-from aws.adapters.pipelines import ExpressPipelines
 from shared.core import task as tasks
 from shared.core.routes import Route
 from shared.core.workflow import pipeline_input
-from shared.errors import Conflict, NotFound, Permanent, Transient
+from shared.errors import Conflict, Permanent, Transient
 from shared.events.document import DocumentRef
 from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table, refusing
 from tests.contracts.bus_contract import BusContract
@@ -330,85 +326,6 @@ class TestAmazonBus(BusContract):
         bus = AmazonBus(client("kinesis", endpoint_url=NOWHERE), wires.sqs, wires.stepfunctions, wires.to)
         with pytest.raises(Transient):
             bus.publish([(Route.WORK, submitted(make()).events[1])])
-
-
-class TestDeadLetters:
-    @pytest.fixture
-    def sqs(self) -> Any:
-        """SQS of this account."""
-        return client("sqs")
-
-    def test_a_dead_letter_keeps_body_reason_and_origin(self, sqs: Any) -> None:
-        """What was buried can be read with the reason and the delivery it came from."""
-        url = make_queue(sqs, fifo=False)
-        SqsDeadLetters(sqs, url).bury("bm90IEpTT04=", "[broken-json] not JSON", "shardId-0:1")
-        (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
-        told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-        assert (message["Body"], told) == (
-            "bm90IEpTT04=",
-            {"reason": "[broken-json] not JSON", "origin": "shardId-0:1"},
-        )
-
-    @pytest.mark.parametrize("body", ["", "x" * 300 * 1024])
-    def test_what_no_queue_carries_is_buried_by_its_origin(self, sqs: Any, body: str) -> None:
-        """A body that is empty or too large leaves at least its reason and its origin."""
-        url = make_queue(sqs, fifo=False)
-        SqsDeadLetters(sqs, url).bury(body, "r" * 5000, "shardId-0:1")
-        (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
-        assert message["MessageAttributes"]["origin"]["StringValue"] == "shardId-0:1"
-
-
-class TestExpressPipelines:
-    """Stubbed with the SDK's own shapes: the account in this process knows no synchronous executions."""
-
-    ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:document-review"
-    GIVEN = pipeline_input("acme", "task-1", 0)
-
-    def run(self, answer: dict[str, Any]) -> Any:
-        """Run a pipeline that ends like this."""
-        stepfunctions = client("stepfunctions")
-        when = {"startDate": AT, "stopDate": AT, "executionArn": f"{self.ARN}:1"}
-        asked = {"stateMachineArn": self.ARN, "name": "task-1.1.0", "input": json.dumps(self.GIVEN)}
-        with Stubber(stepfunctions) as stub:
-            stub.add_response("start_sync_execution", when | answer, asked)
-            return ExpressPipelines(stepfunctions, {"document-review": self.ARN}).run(
-                "document-review", "task-1.1.0", self.GIVEN
-            )
-
-    def test_the_output_is_returned(self) -> None:
-        """A pipeline that succeeds gives its output."""
-        assert self.run({"status": "SUCCEEDED", "output": '{"results": {}}'}) == {"results": {}}
-
-    def test_a_failed_document_fails_for_good(self) -> None:
-        """The error and cause that the definition ended with are the verdict's code and text."""
-        with pytest.raises(Permanent, match="it is encrypted") as refused:
-            self.run({"status": "FAILED", "error": "encrypted", "cause": "it is encrypted"})
-        assert refused.value.code == "encrypted"
-
-    @pytest.mark.parametrize(
-        "answer",
-        [
-            {"status": "TIMED_OUT"},
-            {"status": "FAILED", "error": "Transient"},
-            {"status": "FAILED", "error": "States.Timeout"},
-        ],
-    )
-    def test_a_passing_failure_is_transient(self, answer: dict[str, Any]) -> None:
-        """An execution that ran out of time or of attempts may be run again."""
-        with pytest.raises(Transient):
-            self.run(answer)
-
-    def test_an_unknown_workflow_is_not_found(self) -> None:
-        """A workflow without a state machine is refused by the names there are."""
-        with pytest.raises(NotFound, match="document-review"):
-            ExpressPipelines(client("stepfunctions"), {"document-review": self.ARN}).run("x", "name", {})
-
-
-def test_records_are_kept_elsewhere() -> None:
-    """Whoever asks AWS for records is told where they are."""
-    with pytest.raises(Permanent) as refused:
-        RecordsElsewhere().bill("acme")
-    assert refused.value.code == "not-here"
 
 
 def test_a_change_without_claim_or_events_is_one_write(dynamo: Any) -> None:

@@ -14,6 +14,7 @@ from azure.fabric import names, wiring
 from azure.fabric.wire import SOURCE, ApprovalOf, DocumentOf, FailureOf, Outcome
 from shared.app import approvals, outcomes
 from shared.core.approval import Approval
+from shared.core.failure import Failure
 from shared.core.workflow import Workflow, pipeline_input, workflow
 from shared.errors import Permanent
 
@@ -40,16 +41,8 @@ def fail_document(given: FailureOf) -> Outcome:
     """Note why a document cannot be reviewed."""
 
     def work() -> Outcome:
-        outcomes.fail_document(
-            wiring.ports(),
-            given["tenant"],
-            given["task"],
-            given["document"],
-            "pipeline",
-            given["code"],
-            given["reason"],
-            source=SOURCE,
-        )
+        why = Failure("pipeline", given["code"], given["reason"])
+        outcomes.fail_document(wiring.ports(), given["tenant"], given["task"], given["document"], why, source=SOURCE)
         return {"outcome": FAILED, "code": given["code"], "reason": given["reason"]}
 
     return _verdict(given, work)
