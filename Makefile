@@ -42,6 +42,7 @@ bench: $(READY) ## measure, next to peers and limits
 lock: $(READY) ## pin pyproject.toml's dependencies anew; UPGRADE=1 takes the newest
 	@.venv/bin/uv pip compile $(compile) pyproject.toml --group dev -o requirements-dev.txt
 	@.venv/bin/uv pip compile $(compile) pyproject.toml -c requirements-dev.txt -o requirements.txt
+	@.venv/bin/uv pip compile $(compile) aws/requirements.in -c requirements-dev.txt -o aws/requirements.txt
 	@.venv/bin/uv pip compile $(compile) gcp/requirements.in -c requirements.txt -o gcp/requirements.txt
 	@.venv/bin/uv pip compile $(compile) --group pyproject.toml:sam -o requirements-sam.txt
 	@echo uv | .venv/bin/uv pip compile $(compile) - -c requirements-dev.txt -o tools/bootstrap.txt

@@ -94,8 +94,9 @@ def referenced(item: Item) -> Item:
         return replace(item, status="failed", reason=f"cannot read it: {error.strerror}")
     media_type = mimetypes.guess_type(item.path.name)[0] or "application/octet-stream"
     uri = "file://" + quote(str(item.path.resolve()), errors="surrogateescape")
+    name = item.name.encode("utf-8", "replace").decode()[:512]
     try:
-        ref = DocumentRef(uri=uri, sha256=sha256, size=size, media_type=media_type, name=item.name[:512])
+        ref = DocumentRef(uri=uri, sha256=sha256, size=size, media_type=media_type, name=name)
     except ValueError:
         return replace(item, status="failed", reason="its path is too long to be referenced")
     return replace(item, ref=ref)

@@ -60,8 +60,9 @@ def accepted(status: int, answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value
-    """Print one JSON value on one line."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """Print one JSON value on one line; bytes of a file's name that are no text are escaped, as JSON can."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import unquote, urlsplit
 
 from local.sqlite.database import Database
@@ -22,7 +24,7 @@ class LocalDocuments:
     def add_root(self, path: Path) -> None:
         """Allow reading below (or exactly) `path`."""
         with self._database.transaction() as connection:
-            connection.execute("INSERT INTO roots VALUES (?) ON CONFLICT DO NOTHING", (str(path.resolve()),))
+            connection.execute("INSERT INTO roots VALUES (?) ON CONFLICT DO NOTHING", (_key(path.resolve()),))
 
     def read(self, ref: DocumentRef) -> bytes:
         """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
@@ -59,7 +61,10 @@ class LocalDocuments:
     def _file(self, uri: str) -> bytes:
         path = self._allowed(uri)
         try:
-            if path.stat().st_size > MAX_BYTES:
+            found = path.stat()
+            if not S_ISREG(found.st_mode):
+                raise Permanent("cannot read it: no regular file", code="document-missing", where="uri")
+            if found.st_size > MAX_BYTES:
                 raise Permanent(f"larger than the {MAX_BYTES} bytes a document may have", code="oversize")
             return path.read_bytes()
         except OSError as error:
@@ -67,19 +72,29 @@ class LocalDocuments:
 
     def _allowed(self, uri: str) -> Path:
         parts = urlsplit(uri)
-        decoded = unquote(parts.path)
+        decoded = unquote(parts.path, errors="surrogateescape")
         if parts.netloc or "\x00" in decoded or not decoded.startswith("/"):
             raise Permanent("not a local file", code="out-of-bounds", where="uri")
-        path = Path(decoded).resolve()
+        path = _resolved(decoded)
         if not self._below_a_root(path):
             raise Permanent("outside the folders given to this fabric", code="out-of-bounds", where="uri")
         return path
 
     def _below_a_root(self, path: Path) -> bool:
         """Look for the path and its ancestors among the roots, however many roots there are."""
-        candidates = (str(path), *map(str, path.parents))
+        candidates = (_key(path), *map(_key, path.parents))
         marks = ",".join("?" * len(candidates))
         query = f"SELECT 1 FROM roots WHERE path IN ({marks}) LIMIT 1"  # noqa: S608  nothing but question marks
         return self._database.connection.execute(query, candidates).fetchone() is not None
 
 
+def _key(path: Path) -> bytes:
+    """A path as the system knows it: bytes, which need not be text."""
+    return os.fsencode(path)
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError) as error:  # until Python 3.13 a loop of links is a RuntimeError
+        raise Permanent("cannot read it: its links lead nowhere", code="document-missing", where="uri") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from local.sqlite.database import Database
@@ -24,6 +25,15 @@ from shared.core.recording import (
 from shared.events.catalog import AnyEvent
 
 _Decision = Callable[[EntityRecord, dict[int, Parked]], Recording]
+
+
+def _columns(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads a row's fields in order (`dataclasses.astuple` copies each of them deeply)."""
+    return attrgetter(*(field.name for field in fields(row)))
+
+
+_entity_values, _billing_values, _parked_values = map(_columns, (EntityRecord, BillingRow, Parked))
+_audit_head = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
 
 
 class SqliteRecords:
@@ -128,17 +138,17 @@ def _parked_from(row: tuple[Any, ...]) -> Parked:
 
 def _write(connection: sqlite3.Connection, recording: Recording) -> None:
     if recording.park is not None:
-        values = (*astuple(recording.park)[:6], recording.park.at.isoformat())
+        values = (*_parked_values(recording.park)[:6], recording.park.at.isoformat())
         connection.execute("INSERT OR REPLACE INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?)", values)
     if not recording.audit:
         return
     record = recording.record
-    connection.execute("INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", astuple(record))
+    connection.execute("INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", _entity_values(record))
     connection.executemany(
         "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_audit_values, recording.audit)
     )
     connection.executemany(
-        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(astuple, recording.billing)
+        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_billing_values, recording.billing)
     )
     connection.execute(
         "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",
@@ -147,4 +157,4 @@ def _write(connection: sqlite3.Connection, recording: Recording) -> None:
 
 
 def _audit_values(row: AuditRow) -> tuple[str | int, ...]:
-    return (*astuple(row)[:6], row.time.isoformat(), row.body, row.hash)
+    return (*_audit_head(row), row.time.isoformat(), row.body, row.hash)

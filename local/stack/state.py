@@ -21,12 +21,16 @@ _FILE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A part that was started: its process (None when it has none), ports, facts, and log."""
+    """A part that was started: its process (None when it has none), its ports, and what it says.
+
+    `given` is a digest of what the parts it needs said when it was started.
+    """
 
     process: Process | None
     ports: Mapping[str, int]
     facts: Mapping[str, str] = field(default_factory=dict)
     ready: bool = False
+    given: str = ""
 
 
 @dataclass(slots=True)
@@ -78,4 +82,4 @@ def facts(folder: Path) -> dict[str, str]:
 
 def _entry(value: dict[str, Any]) -> Entry:
     process = None if value["process"] is None else Process(**value["process"])
-    return Entry(process, value["ports"], value["facts"], value["ready"])
+    return Entry(process, value["ports"], value["facts"], value["ready"], value["given"])

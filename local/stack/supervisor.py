@@ -6,9 +6,10 @@ must not know any of them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from local.lock import exclusive
 from local.stack import processes, sockets, state
-from local.stack.part import ROOT, Failed, Part, Requirement, Room
+from local.stack.part import ROOT, Command, Failed, Part, Requirement, Room
 from local.stack.processes import Process
 from local.stack.state import Entry
 from shared.errors import Permanent
@@ -101,12 +102,13 @@ class Supervisor:
 
     def _make_room(self, *, keep: bool | None) -> None:
         """Forget what has died, with all it left behind, and drop the data when that is wished."""
-        alive = [name for name in self._state.entries if self._state.lives(name)]
-        if keep is False:
-            self._stop(list(self._state.entries))
+        entries = self._state.entries
+        alive = [name for name, entry in entries.items() if entry.process and self._state.lives(name)]
+        if keep is False or not alive:
+            self._stop(list(entries))
             alive = []
         else:
-            self._stop([name for name in self._state.entries if name not in alive])
+            self._stop([name for name, entry in entries.items() if entry.process and name not in alive])
         if not alive and not keep:
             shutil.rmtree(self._folder / "data", ignore_errors=True)
             self._state.entries.clear()
@@ -194,7 +196,8 @@ class Supervisor:
             return
         began = time.monotonic()
         room = self._room(part, ports)
-        if not self._state.lives(part.name) or part.command is None:
+        if not self._runs_with(part, room):
+            self._stop([part.name] if part.name in self._state.entries else [])
             self._say(part.name, "starting")
             fresh.append(part.name)
             self._launch(part, room)
@@ -205,6 +208,12 @@ class Supervisor:
         entry = self._state.entries[part.name]
         self._enter(part.name, replace(entry, facts=dict(facts), ready=True))
         self._say(part.name, f"ready in {time.monotonic() - began:.1f} s")
+
+    def _runs_with(self, part: Part, room: Room) -> bool:
+        """Tell whether the part's process runs, started with what the parts it needs say now."""
+        entry = self._state.entries.get(part.name)
+        lives = part.command is not None and self._state.lives(part.name)
+        return lives and entry is not None and entry.given == _digest(room)
 
     def _room(self, part: Part, ports: Mapping[str, int]) -> Room:
         folder = self._folder / "data" / part.name
@@ -229,7 +238,7 @@ class Supervisor:
             return
         command = part.command(room)
         environment = {**os.environ, **room.facts, **command.environment}
-        process = self._spawn(part.name, command.words, environment, command.folder, room.ports)
+        process = self._spawn(part.name, command, environment, room)
         deadline = time.monotonic() + part.patience
         while not _is_ready(part, room):
             if not processes.is_alive(process):
@@ -240,19 +249,12 @@ class Supervisor:
         if not processes.is_alive(process):  # who answered then was somebody else
             raise self._failure(part, f"ended with exit code {processes.exit_code(process)}")
 
-    def _spawn(
-        self,
-        name: str,
-        words: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        ports: Mapping[str, int],
-    ) -> Process:
+    def _spawn(self, name: str, command: Command, environment: Mapping[str, str], room: Room) -> Process:
         with self._writing:  # from the fork to the line in the state file nobody may come between
             if self._stopping.is_set():
                 raise Failed("stopped", code="stopped")
-            process = processes.start(words, environment, folder, self.log(name), self._state.mark)
-            self._state.entries[name] = Entry(process, ports)
+            process = processes.start(command.words, environment, command.folder, self.log(name), self._state.mark)
+            self._state.entries[name] = Entry(process, room.ports, given=_digest(room))
             state.save(self._folder, self._state)
         return process
 
@@ -310,6 +312,5 @@ def _is_ready(part: Part, room: Room) -> bool:
         return False
 
 
-def python() -> str:
-    """Return the interpreter that runs us, for the parts that are our own code."""
-    return sys.executable
+def _digest(room: Room) -> str:
+    return hashlib.sha256(json.dumps(dict(room.facts), sort_keys=True).encode()).hexdigest()

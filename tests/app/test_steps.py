@@ -61,7 +61,7 @@ def test_a_lost_answer_does_not_pay_again(world: World) -> None:
     """The result is committed and the commit's answer lost: the next attempt answers from the journal and speaks."""
     task, results = extracted(world)
     sound = world.ports
-    world.ports = Trouble(at=2, moment="after", only="tasks.commit").on(sound)
+    world.ports = Trouble(at=2, moment="after", only=("tasks.commit",)).on(sound)
     with pytest.raises(CrashError):
         world.step(task, "classify", results)
     world.ports = sound
