@@ -31,9 +31,9 @@ def _works() -> bool:
 
 
 class Dbos:
-    """A process that runs workflows when asked."""
+    """A process that runs workflows when asked; `durability` is `as it comes` or `in WAL`."""
 
-    def __init__(self, python: Path, home: Path) -> None:
+    def __init__(self, python: Path, home: Path, durability: str) -> None:
         home.mkdir(parents=True)
         command: list[str | Path] = [
             python,

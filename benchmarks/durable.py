@@ -22,6 +22,10 @@ from local.sqlite.database import Database
 
 CHAIN, FAN = 5, 20
 _DONE = "Completed"
+_DURABILITIES = {
+    "as it comes": "as DBOS opens it (a rollback journal, every commit synced)",
+    "in WAL": "set to WAL and NORMAL like ours",
+}
 
 
 def rows(effort: Effort) -> Iterator[Row]:
@@ -52,28 +56,28 @@ def _next_to_dbos(effort: Effort, count: int, homes: Iterator[Path]) -> Iterator
     targets = {"chain": at_least(3.0), "fan": at_least(5.0)}
     python = find() if effort.peers else None
     if python is None:
-        reason = "its environment could not be made" if effort.peers else "not asked for: --peers"
-        yield from (
-            Row(f"{_named(kind)}, DBOS", "/s", (), "DBOS", (), target, f"Skipped: {reason}.")
-            for kind, target in targets.items()
-        )
-        return
-    with closing(Dbos(python, next(homes))) as dbos:
+        reason = "its environment could not be made" if effort.peers else "not asked for, --peers does"
         for kind, target in targets.items():
-            yield _against(dbos, effort, kind, count, homes, target)
+            yield Row(f"{_named(kind)}, DBOS", "/s", (), "DBOS on SQLite", (), target, f"Skipped: {reason}.")
+        return
+    for durability, words in _DURABILITIES.items():
+        with closing(Dbos(python, next(homes), durability)) as dbos:
+            for kind, target in targets.items():
+                yield _against(dbos, effort, kind, count, homes, target, words)
 
 
-def _against(dbos: Dbos, effort: Effort, kind: str, count: int, homes: Iterator[Path], target: Target) -> Row:
+def _against(
+    dbos: Dbos, effort: Effort, kind: str, count: int, homes: Iterator[Path], target: Target, words: str
+) -> Row:
     dbos.run(kind, 2)
     ours, theirs = in_turns(
         effort.repeats, lambda: count / _orchestrate(next(homes), kind, count), lambda: count / dbos.run(kind, count)
     )
     note = (
-        f"{count} workflows started together. DBOS {dbos.version}, in a process of its own, on a SQLite file which is"
-        " set to WAL and NORMAL like ours (by default it syncs each commit): steps one after the other, or async"
-        " steps gathered; each recorded before the next depends on it."
+        f"{count} workflows started together. DBOS {dbos.version} in a process of its own, its file {words}: steps one"
+        " after the other, or async steps gathered; each recorded before the next depends on it. Ours: WAL, NORMAL."
     )
-    return Row(f"{_named(kind)}, DBOS", "/s", ours, "DBOS on SQLite", theirs, target, note)
+    return Row(f"{_named(kind)}, DBOS {dbos.durability}", "/s", ours, "DBOS on SQLite", theirs, target, note)
 
 
 def _named(kind: str) -> str:

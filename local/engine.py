@@ -70,10 +70,18 @@ class Engine:
         if self._home is None:
             self._deliver_all(heard, patience)
             return True
-        with exclusive(self._home / "engine.lock") as mine:
-            if mine:
-                self._deliver_all(heard, patience)
-            return mine
+        worked = False
+        while True:
+            with exclusive(self._home / "engine.lock") as mine:
+                if mine:
+                    self._deliver_all(heard, patience)
+            worked = worked or mine
+            if not mine or self._is_idle(patience):  # who was refused meanwhile relies on this last look
+                return worked
+
+    def _is_idle(self, patience: float) -> bool:
+        wait = self._seconds_to_next()
+        return wait is None or wait > patience
 
     def _deliver_all(self, heard: Callable[[Message], None], patience: float) -> None:
         while relay(self.ports):

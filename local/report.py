@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = {True: 0.1, False: 2.0}
 _MANY = 200
 _FILE_WIDTH = 140
+_OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000)), "\ufffd")
 _STYLES = {"done": "green", "waiting": "yellow", "failed": "red", "queued": "dim", "cancelled": "dim"}
 
 
@@ -74,11 +75,20 @@ def print_table(items: Sequence[Item]) -> None:
         _console().print(_documents(shown))
     if len(shown) < len(items):
         _console().print(f"{len(items) - len(shown)} more documents are not listed; --json lists all")
-    _console().print(_sums(items))
+    _console().print(_text(_sums(items)))
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, markup=False, emoji=False)
+
+
+def printable(words: str) -> str:
+    """Return the words of strangers (names of files, summaries) without what a terminal would obey."""
+    return words.translate(_OBEYED)
+
+
+def _text(words: str, style: str = "") -> Text:
+    return Text(printable(words), style)
 
 
 def _documents(items: Sequence[Item]) -> Table:
@@ -90,12 +100,14 @@ def _documents(items: Sequence[Item]) -> Table:
     table.add_column("why, and what it says", no_wrap=True, overflow="ellipsis", ratio=4)
     for item in items:
         table.add_row(
-            Text(item.name if item.entity in item.name else f"{item.entity}/{item.name}"),
-            Text(item.label or "-"),
+            _text(item.name if item.entity in item.name else f"{item.entity}/{item.name}"),
+            _text(item.label or "-"),
             f"{item.score:.2f}" if item.label else "-",
-            *((Text(" or ".join(item.declared) or "-"),) if declared else ()),
-            Text(_status(item), style=_STYLES[item.status]),
-            Text.assemble(item.reason, "\n" if item.summary else "", (" ".join(item.summary.split()), "dim")),
+            *((_text(" or ".join(item.declared) or "-"),) if declared else ()),
+            _text(_status(item), style=_STYLES[item.status]),
+            Text.assemble(
+                _text(item.reason), "\n" if item.summary else "", _text(" ".join(item.summary.split()), "dim")
+            ),
         )
     return table
 
@@ -141,7 +153,7 @@ def print_accuracy(items: Sequence[Item], seconds: float) -> None:
         share = 100 * right / len(declared)
         _console().print(f"\naccuracy against the packages' metadata: {right} of {len(declared)} = {share:.1f} %")
     for item in wrong:
-        _console().print(Text(f"  {item.entity}/{item.name}: {item.label}, declared {' or '.join(item.declared)}"))
+        _console().print(_text(f"  {item.entity}/{item.name}: {item.label}, declared {' or '.join(item.declared)}"))
     _console().print(
         f"in {seconds:.1f} s. Why did one end as it did? {program()} explain {items[0].task if items else ''}"
     )
@@ -153,7 +165,7 @@ def print_tasks(tasks: Sequence[dict[str, Any]]) -> None:
     for task in tasks:
         table.add_row(
             task["id"],
-            Text(task["entity"]),
+            _text(task["entity"]),
             task["status"],
             task.get("placed_on") or "-",
             str(task["documents"]),
@@ -169,10 +181,10 @@ def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
     for approval in approvals:
         table.add_row(
             approval["id"][:8],
-            Text(approval["entity"]),
-            Text(approval["name"]),
-            Text(approval["shown"]["label"]),
-            Text(approval["reason"]),
+            _text(approval["entity"]),
+            _text(approval["name"]),
+            _text(approval["shown"]["label"]),
+            _text(approval["reason"]),
             approval["deadline"][:16].replace("T", " "),
             ", ".join(approval["approvers"]),
         )
@@ -184,7 +196,7 @@ def print_events(events: Sequence[dict[str, Any]]) -> None:
     table = Table("entity", "#", "time", "event", "source", "task", box=None, pad_edge=False)
     for event in events:
         table.add_row(
-            Text(event["partitionkey"]),
+            _text(event["partitionkey"]),
             str(event["sequence"]),
             event["time"][:19].replace("T", " "),
             event["type"],
@@ -198,7 +210,7 @@ def print_story(lines: Sequence[Line], cost: Cost) -> None:
     """Print a task's story and its cost tree."""
     for line in lines:
         why = f"\n             because {line.why}" if line.why else ""
-        _console().print(Text(f"{line.event.time:%H:%M:%S}  {line.event.source:<14} {line.text}{why}"))
+        _console().print(_text(f"{line.event.time:%H:%M:%S}  {line.event.source:<14} {line.text}{why}"))
     _console().print(_tree(cost, Tree(f"{cost.name}  {usd(cost.total)}")))
 
 

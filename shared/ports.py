@@ -35,7 +35,7 @@ class Change:
     events: tuple[AnyEvent, ...]
     claim: str | None = None
     entry: Entry | None = None
-    approval: Approval | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 class Tasks(Protocol):

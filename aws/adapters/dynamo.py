@@ -142,8 +142,8 @@ def _writes(change: Change) -> Iterator[tuple[bool, Item]]:
         entry = change.entry
         pk, sk = f"{entry.tenant}#journal#{entry.task}", f"{entry.document:04}#{entry.step}"
         yield False, _put(_values(pk=pk, sk=sk, body=_checked(entry.model_dump_json())))
-    if change.approval is not None:
-        yield from ((False, write) for write in _approval(change.approval))
+    for approval in change.approvals:
+        yield from ((False, write) for write in _approval(approval))
 
 
 def _put(item: Item, condition: str = "", **values: str | int) -> Item:

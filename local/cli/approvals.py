@@ -130,11 +130,14 @@ def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, home: 
 
 
 def _decide_one(engine: Engine, verdict: str, speaker: Speaker, approval: dict[str, Any], comment: str) -> bool:
+    from local.report import printable  # noqa: PLC0415
+
     body = json.dumps({"verdict": verdict, "digest": approval["digest"], "comment": comment})
     path = f"/api/approvals/{approval['id']}/decision"
     status, answer = engine.azure.call("POST", path, person=speaker.name, roles=speaker.roles, body=body)
     refused = status >= FIRST_ERROR
-    typer.echo(f"{approval['id'][:8]}  {approval['name']}: {answer.get('detail') if refused else answer['status']}")
+    outcome = answer.get("detail") if refused else answer["status"]
+    typer.echo(printable(f"{approval['id'][:8]}  {approval['name']}: {outcome}"))
     return not refused
 
 

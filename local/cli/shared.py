@@ -67,9 +67,8 @@ def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value
 
 def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
     """Return the reference of a taxonomy: a file's, or a packaged one's by name."""
-    from shared.core.taxonomy import parse_taxonomy  # noqa: PLC0415
-
     from shared import taxonomies  # noqa: PLC0415
+    from shared.core.taxonomy import parse_taxonomy  # noqa: PLC0415
     from shared.errors import Permanent  # noqa: PLC0415
 
     path = Path(name)

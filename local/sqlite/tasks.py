@@ -102,13 +102,13 @@ def _advance(connection: sqlite3.Connection, tenant: str, entity: str, before: i
 
 
 def _write_belongings(connection: sqlite3.Connection, change: Change) -> None:
-    entry, approval = change.entry, change.approval
+    entry = change.entry
     if entry is not None:
         connection.execute(
             "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?)",
             (entry.tenant, entry.task, entry.document, entry.step, entry.model_dump_json()),
         )
-    if approval is not None:
+    for approval in change.approvals:
         connection.execute(
             "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?)",
             (approval.tenant, approval.id, approval.status, approval.model_dump_json()),

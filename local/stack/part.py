@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.errors import FabricError
+from shared.errors import Permanent
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,5 +93,5 @@ class Part:
         return [requirement for requirement in self.requires if requirement.find() is None]
 
 
-class Failed(FabricError):
+class Failed(Permanent):  # noqa: N818  a verdict, named as one
     """A part did not start; the message says why and ends with what it wrote last."""

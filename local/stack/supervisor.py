@@ -203,6 +203,8 @@ class Supervisor:
             self._launch(part, room)
         try:
             facts = part.prepare(room)
+        except Failed:
+            raise
         except (OSError, Permanent) as error:
             raise self._failure(part, f"could not be prepared: {error}") from error
         entry = self._state.entries[part.name]

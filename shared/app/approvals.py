@@ -65,7 +65,7 @@ def _new(ports: Ports, task: Task, document: int, found: Findings) -> Approval:
 def _asked(task: Task, approval: Approval) -> Decision:
     check_running(task)
     ruling = approvals.request(approval)
-    return Decision(evolve(task, *ruling.facts), ruling.facts, approval=ruling.approval)
+    return Decision(evolve(task, *ruling.facts), ruling.facts, approvals=(ruling.approval,))
 
 
 def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, source: str) -> Approval:
@@ -106,7 +106,7 @@ def _rule(
         if not ruled.facts and ruled.approval == stored:
             return Decision(task)
         check_running(task)
-        return Decision(evolve(task, *ruled.facts), ruled.facts, approval=ruled.approval)
+        return Decision(evolve(task, *ruled.facts), ruled.facts, approvals=(ruled.approval,))
 
     # The level makes ids of the same request differ when each of two levels' deadlines speaks through it.
     cause = Cause(derive(approval, name, found.level), tenant, found.task, found.entity, source)

@@ -61,7 +61,7 @@ def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim
     after = ports.tasks.last_sequence(cause.tenant, cause.entity)
     events = follow(cause, decision.facts, after=after, at=ports.now())
     task = decision.task.model_copy(update={"version": expected + 1})
-    ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approval))
+    ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals))
     send(ports, events)
     return task
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.app.approvals import approval_id
 from shared.app.commit import change, create
 from shared.core import task as tasks
 from shared.core.admission import Submission, admit, tenant_policy
+from shared.core.approval import Approval, withdraw
+from shared.core.decision import Decision
 from shared.errors import Forbidden, Permanent
 from shared.events.catalog import AnyEvent, Cause
 from shared.events.ids import derive
@@ -76,7 +80,19 @@ def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
 
 
 def cancel(ports: Ports, tenant: str, task: str, by: str, reason: str, *, source: str) -> Task:
-    """Stop a task; stopping it twice is stopping it once."""
+    """Stop a task and withdraw what it asks people; stopping it twice is stopping it once."""
     found = ports.tasks.load(tenant, task)
     cause = Cause(derive("cancel", tenant, task), tenant, task, found.entity, source)
-    return change(ports, cause, lambda current: tasks.cancel(current, by, reason))
+
+    def decide(current: Task) -> Decision:
+        decision = tasks.cancel(current, by, reason)
+        return replace(decision, approvals=_withdrawn(ports, current)) if decision.facts else decision
+
+    return change(ports, cause, decide)
+
+
+def _withdrawn(ports: Ports, task: Task) -> tuple[Approval, ...]:
+    """Return the task's pending approvals as nobody's business any more."""
+    waiting = (document for document, done in enumerate(task.progress) if done is tasks.Progress.WAITING)
+    asked = (ports.approvals.find(task.tenant, approval_id(task.id, task.run, document)) for document in waiting)
+    return tuple(map(withdraw, asked))

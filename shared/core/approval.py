@@ -22,7 +22,7 @@ from shared.events.approval import (
 )
 from shared.events.envelope import Fact
 
-Status = Literal["pending", "approved", "rejected"]
+Status = Literal["pending", "approved", "rejected", "withdrawn"]
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -98,7 +98,7 @@ class Approval(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """What was decided; Permanent while it is owed."""
-        if self.status == "pending":
+        if self.status == "pending" or self.status == "withdrawn":  # noqa: PLR1714  `in` tells mypy nothing
             raise Permanent(f"document {self.document} waits for approval {self.id}", code="approval-owed")
         return self.status
 
@@ -131,6 +131,11 @@ def request(approval: Approval) -> Ruling:
             ),
         ),
     )
+
+
+def withdraw(approval: Approval) -> Approval:
+    """Return the approval as nobody's business any more, unless it was decided: its task was stopped."""
+    return approval.model_copy(update={"status": "withdrawn"}) if approval.status == "pending" else approval
 
 
 def tick(approval: Approval, now: datetime) -> Ruling:

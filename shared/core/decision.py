@@ -19,9 +19,9 @@ class Decision:
     task: Task
     facts: tuple[Fact, ...] = ()
     entry: Entry | None = None
-    approval: Approval | None = None
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def nothing(self) -> bool:
         """Whether there is nothing to write."""
-        return not self.facts and self.entry is None and self.approval is None
+        return not self.facts and self.entry is None and not self.approvals

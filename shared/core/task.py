@@ -209,7 +209,8 @@ def reject(task: Task, code: str, reason: str) -> Decision:
     """Refuse a new task, keeping the refusal on record."""
     submitted, _ = submit(task).facts
     facts = (submitted, TaskRejected(code=code, reason=reason))
-    return Decision(evolve(task, *facts).model_copy(update={"reason": reason}), facts)
+    stopped = {"reason": reason, "progress": (Progress.CANCELLED,) * len(task.documents)}
+    return Decision(evolve(task, *facts).model_copy(update=stopped), facts)
 
 
 def place(task: Task) -> Decision:

@@ -299,12 +299,12 @@ def test_nobody_decides_for_a_cancelled_task(world: World) -> None:
     cancel(world.ports, TENANT, task.id, "ann", "a mistake", source=SOURCE)
     with pytest.raises(Permanent) as refused:
         world.vote(approval)
-    assert refused.value.code == "task-over"
+    assert refused.value.code == "already-decided"
     world.clock.wait(30 * 24 * 3600)
-    with pytest.raises(Permanent):
-        tick(world, approval)
+    assert tick(world, approval).status == "withdrawn"
     assert world.told(task)[-1] == "task.cancelled"
-    assert world.approval(task) == approval
+    assert world.approval(task) == approval.model_copy(update={"status": "withdrawn"})
+    assert not world.ports.approvals.pending(TENANT, limit=10)
 
 
 def test_an_approval_belongs_to_its_tenant(world: World) -> None:

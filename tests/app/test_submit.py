@@ -9,7 +9,7 @@ from local.wiring import TENANT
 from shared.app.tasks import cancel, dispatch, submit
 from shared.core.admission import TenantPolicy
 from shared.core.routes import Route
-from shared.core.task import Status, Task
+from shared.core.task import Progress, Status, Task
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Forbidden, NotFound, Permanent
 from tests.app.world import SOURCE, World
@@ -101,6 +101,21 @@ def test_a_refusal_is_recorded_once_and_repeated_alike(world: World, wrong: dict
     assert [event.type for event in world.published()] == ["task.submitted", "task.rejected"]
     assert world.published()[-1].data.code == code
     assert world.messages(Route.WORK) == []
+
+
+def test_nothing_is_done_for_a_refused_task(world: World) -> None:
+    """A refused task takes part in nothing: no step starts, nothing is placed, concluded or given up."""
+    with pytest.raises(Forbidden):
+        world.submit("Pass one.", "Pass two.", budget_micro_usd=2_000_000)
+    (task,) = world.ports.tasks.page(TENANT, limit=2)
+    assert task.progress == (Progress.CANCELLED,) * 2
+    with pytest.raises(Permanent) as refused:
+        world.step(task, "extract", {})
+    assert refused.value.code == "task-over"
+    assert world.give_up(task, 1) == world.record(task) == task
+    with pytest.raises(Permanent) as over:
+        cancel(world.ports, TENANT, task.id, "ann", "a mistake", source=SOURCE)
+    assert over.value.code == "already-over"
 
 
 def test_a_refusal_stays_one_when_the_policy_is_loosened(world: World) -> None:

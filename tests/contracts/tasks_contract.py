@@ -137,7 +137,7 @@ def approval_of(task: Task, name: str = "approval-1") -> Approval:
     )
 
 
-def also(task: Task, **belongings: Entry | Approval) -> Change:
+def also(task: Task, **belongings: Entry | tuple[Approval, ...]) -> Change:
     """Return a change of a stored task that says nothing and writes what belongs to it."""
     change = Change(task.model_copy(update={"version": task.version + 1}), task.version, ())
     return replace(change, **belongings)  # type: ignore[arg-type]
@@ -318,11 +318,11 @@ class TasksContract:
         store.tasks.commit(submitted(make()))
         task = store.tasks.load("acme", "task-1")
         asked = approval_of(task)
-        store.tasks.commit(also(task, approval=asked))
+        store.tasks.commit(also(task, approvals=(asked,)))
         assert list(store.approvals.pending("acme", limit=10)) == [asked]
         assert list(store.approvals.pending("other", limit=10)) == []
         decided = asked.model_copy(update={"status": "approved"})
-        store.tasks.commit(also(store.tasks.load("acme", "task-1"), approval=decided))
+        store.tasks.commit(also(store.tasks.load("acme", "task-1"), approvals=(decided,)))
         assert store.approvals.find("acme", asked.id) == decided
         assert list(store.approvals.pending("acme", limit=10)) == []
 
@@ -331,7 +331,7 @@ class TasksContract:
         store.tasks.commit(submitted(make()))
         for number in range(5):
             task = store.tasks.load("acme", "task-1")
-            store.tasks.commit(also(task, approval=approval_of(task, f"approval-{number}")))
+            store.tasks.commit(also(task, approvals=(approval_of(task, f"approval-{number}"),)))
         first = store.approvals.pending("acme", limit=3)
         rest = store.approvals.pending("acme", limit=3, after=first[-1].id)
         assert [approval.id for approval in (*first, *rest)] == [f"approval-{number}" for number in range(5)]
@@ -340,7 +340,7 @@ class TasksContract:
         """An approval nobody asked for, or another tenant's, is not found."""
         store.tasks.commit(submitted(make()))
         task = store.tasks.load("acme", "task-1")
-        store.tasks.commit(also(task, approval=approval_of(task)))
+        store.tasks.commit(also(task, approvals=(approval_of(task),)))
         for tenant, name in (("acme", "approval-2"), ("other", "approval-1")):
             with pytest.raises(NotFound):
                 store.approvals.find(tenant, name)

@@ -128,7 +128,7 @@ def _told_otherwise(seen: _Seen) -> Iterator[str]:
 
 
 def _miscounted(seen: _Seen) -> Iterator[str]:
-    bills = {id_: cost for id_, cost in seen.rows("SELECT event_id, cost_micro_usd FROM record_billing")}
+    bills = dict(seen.rows("SELECT event_id, cost_micro_usd FROM record_billing"))
     used = {
         event.id: event.data.cost_micro_usd
         for events in seen.events.values()

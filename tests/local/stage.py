@@ -108,7 +108,9 @@ class Fabric:
         sent = json.dumps(body) if body else ""
         return self.engine.azure.call(method, f"/api/approvals{path}", person=PERSON, roles=roles, body=sent)
 
-    def decide(self, approval: str, verdict: str, *, roles: Sequence[str] = ("reviewer",)) -> tuple[int, dict[str, Any]]:
+    def decide(
+        self, approval: str, verdict: str, *, roles: Sequence[str] = ("reviewer",)
+    ) -> tuple[int, dict[str, Any]]:
         """Look at an approval, decide it, and return the answer."""
         _, shown = self.call_approvals("GET", f"/{approval}", roles=roles)
         return self.call_approvals(

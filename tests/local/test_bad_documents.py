@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from local.sqlite.database import Database
 from tests.local.invariants import problems
-from tests.local.stage import MIT, PLAIN, fabric, write_corpus
+from tests.local.stage import ASKING, INVOICE, MIT, PLAIN, fabric, write_corpus
 
 if TYPE_CHECKING:
     from local.corpus import Item
@@ -31,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:Depreca
 CANARY = "xylophone7canary"
 NOTE = f"{CANARY}: the quarterly figures are secret. " * 3
 MIB = 1024 * 1024
+_MAIN = "from local.cli import main; main()"
 LONG_NAME = "n" * 250 + ".txt"
 
 
@@ -110,7 +110,7 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ended]:
+def ended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Ended:
     """One run over all of them at once, by the real command in a process of its own."""
     top = tmp_path_factory.mktemp("bad")
     folder = write_corpus(top / "documents", {name: content for name, (content, _, _) in BAD.items()})
@@ -125,7 +125,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ende
     Path(surrogate).write_text(MIT)
     arguments = ["run", folder, "--taxonomy", top / "classes.toml", "--home", top / "home", "--json"]
     run = subprocess.run(
-        [sys.executable, "-c", "from local.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", _MAIN, *map(str, arguments)],
         cwd=root,
         capture_output=True,
         check=False,
@@ -133,7 +133,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ende
     err = run.stderr.decode()
     assert run.stdout, err
     lines = [json.loads(line) for line in run.stdout.decode("utf-8", "surrogateescape").splitlines()]
-    yield Ended(run.returncode, err, {line["path"].removeprefix(f"{folder}/"): line for line in lines}, top / "home")
+    return Ended(run.returncode, err, {line["path"].removeprefix(f"{folder}/"): line for line in lines}, top / "home")
 
 
 def test_no_exception_escapes(ended: Ended) -> None:
@@ -184,7 +184,32 @@ def test_the_record_of_it_is_in_order(ended: Ended) -> None:
         assert problems(database) == []
 
 
+def test_names_do_not_speak_to_the_terminal(tmp_path: Path, root: Path) -> None:
+    """Escape sequences, markup and bytes that are no text, in a file's name, are shown as what they are."""
+    folder = write_corpus(tmp_path / "documents", {"[/b] :smile:.txt": INVOICE, "red\x1b[31m\x07.txt": INVOICE})
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad-\xff.txt")).write_text(f"{NOTE}\x1b[31m")
+    taxonomy = write_corpus(tmp_path, {"classes.toml": ASKING}) / "classes.toml"
+    arguments = ["run", folder, "--taxonomy", taxonomy, "--home", tmp_path / "home"]
+    run = subprocess.run(
+        [sys.executable, "-c", _MAIN, *map(str, arguments)],
+        cwd=root,
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert run.returncode == 3, run.stderr.decode()
+    shown = run.stdout.decode()
+    assert not {"\x1b", "\x07"} & set(shown)
+    assert "[/b] :smile:.txt" in shown
+    assert "3 documents: 2 waiting, 1 done" in shown
+
+
 # --- what happens between submission and review ----------------------------------------------------------------
+
+
+def _become_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def _reviewed_after(tmp_path: Path, change: Any) -> dict[str, Item]:
@@ -204,12 +229,13 @@ def _reviewed_after(tmp_path: Path, change: Any) -> dict[str, Item]:
         (lambda path: path.write_text(NOTE.upper()), "changed since it was submitted"),
         (lambda path: path.write_bytes(b""), "changed since it was submitted"),
         (lambda path: path.write_bytes(b"x" * (21 * MIB)), "larger than"),
-        (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
+        (lambda path: (path.unlink(), path.mkdir()), "no regular file"),
+        (_become_a_pipe, "no regular file"),
         (lambda path: (path.unlink(), path.symlink_to("/etc/hostname")), "outside the folders"),
-        (lambda path: (path.unlink(), path.symlink_to(path)), ""),
+        (lambda path: (path.unlink(), path.symlink_to(path)), "links lead nowhere"),
         (lambda path: (path.unlink(), path.symlink_to(path.with_name("nowhere"))), "outside the folders"),
     ],
-    ids=["removed", "changed", "emptied", "grown", "folder", "astray", "itself", "dangling"],
+    ids=["removed", "changed", "emptied", "grown", "folder", "pipe", "astray", "itself", "dangling"],
 )
 def test_a_file_that_is_another_when_it_is_read(
     tmp_path: Path, change: Any, word: str, caplog: pytest.LogCaptureFixture

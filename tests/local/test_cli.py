@@ -129,7 +129,7 @@ def test_wrong_usage_is_2(shell: Shell, words: list[str], complaint: str) -> Non
         (["cancel", "no-such-task"], "no task 'no-such-task'"),
         (["explain", "no-such-task"], "the record knows no task 'no-such-task'"),
         (["status", "../../etc/passwd"], ""),
-        (["explain", "’"], ""),
+        (["explain", "☃"], ""),
         (["events"], "name either a task or an entity"),
         (["events", "--task", "a", "--entity", "b"], "name either a task or an entity"),
         (["approvals", "--as", ""], ""),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import local.engine
 from local.clock import VirtualClock
 from local.engine import ATTEMPTS, Engine
+from local.lock import exclusive
 from local.wiring import TENANT
 from shared.core.completion import Completion, Prompt
 from shared.core.task import Status
@@ -101,8 +104,9 @@ def test_a_rejected_document_is_reviewed_too(memory: Fabric, tmp_path: Path) -> 
 
 def test_in_a_batch_only_what_must_wait_waits(memory: Fabric, tmp_path: Path) -> None:
     """Within one task some documents wait for a human, some are done, some have failed, each for itself."""
-    contents = {"bill.txt": INVOICE, "empty.txt": "", "good.txt": MIT, "noise.bin": bytes(range(256)) * 9}
-    items = memory.review(write_corpus(tmp_path, contents), entity="mixed")
+    corpus = write_corpus(tmp_path, {"bill.txt": INVOICE, "empty.txt": "", "good.txt": MIT})
+    write_corpus(corpus, {"noise.bin": bytes(range(256)) * 9})
+    items = memory.review(corpus, entity="mixed")
     assert {name: item.status for name, item in items.items()} == {
         "bill.txt": "waiting",
         "empty.txt": "failed",
@@ -239,6 +243,30 @@ def test_a_second_engine_leaves_its_work_to_the_first(tmp_path: Path) -> None:
         assert second == [False]
         assert first.told("second.txt")[-1].type == "task.completed"
         assert problems(first.engine.database, [corpus / "a/first.txt", corpus / "b/second.txt"]) == []
+
+
+def test_what_comes_while_the_lock_is_given_back_is_not_left_lying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody refused in the moment between an engine's last look and its leaving is served all the same."""
+    corpus = write_corpus(tmp_path / "corpus", {"late.txt": MIT})
+    refused: list[bool] = []
+
+    @contextmanager
+    def slow_to_leave(path: Path) -> Iterator[bool]:
+        with exclusive(path) as mine:
+            yield mine
+            if not refused:
+                refused.append(False)
+                with fabric(tmp_path / "home") as other:
+                    other.submit(corpus)
+                    refused.append(other.engine.work())
+
+    monkeypatch.setattr(local.engine, "exclusive", slow_to_leave)
+    with fabric(tmp_path / "home") as first:
+        assert first.engine.work()
+        assert refused == [False, False]
+        assert first.told("late.txt")[-1].type == "task.completed"
 
 
 def test_the_lock_goes_with_its_holder(tmp_path: Path) -> None:

@@ -28,17 +28,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:Depreca
 
 KILLS = 50
 SEED = 20260101
+KINDS: tuple[str | bytes, ...] = (
+    *(MIT, INVOICE, MIT, UNCLEAR, MIT),
+    *("", MIT, INVOICE, bytes(range(256)), UNCLEAR),
+)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty documents: most are reviewed, some need a human, some cannot be read."""
     folder = tmp_path_factory.mktemp("corpus")
-    kinds = itertools.cycle((MIT, INVOICE, MIT, UNCLEAR, MIT, "", MIT, INVOICE, bytes(range(256)), UNCLEAR))
-    contents = {f"e{number % 8}/{number}.txt": kind for number, kind in zip(range(40), kinds, strict=False)}
-    numbered = {name: kind + f"\n{name}" if isinstance(kind, str) and kind else kind for name, kind in contents.items()}
+    contents = {
+        f"e{number % 8}/{number}.txt": f"{kind}\n{number}" if isinstance(kind, str) and kind else kind
+        for number, kind in enumerate(KINDS * 4)
+    }
     write_corpus(folder, {"classes.toml": ASKING})
-    write_corpus(folder / "documents", numbered)
+    write_corpus(folder / "documents", contents)
     return folder
 
 
@@ -212,20 +217,24 @@ def _told(database: Database) -> set[str]:
 
 # --- the checker sees what it is there to see ------------------------------------------------------------------
 
-_AUDIT = "(tenant, entity, sequence, event_id, type, task, time, body, hash)"
-_REVIEWED = "WHERE type = 'document.reviewed' AND entity = 'good.txt'"
 DAMAGE = {
     "a lost task": ("DELETE FROM tasks WHERE body LIKE '%good.txt%'", "good.txt is in 0 tasks"),
-    "a lost ending": (f"DELETE FROM record_audit {_REVIEWED}", "ended 0 times"),
+    "a lost ending": (
+        "DELETE FROM record_audit WHERE type = 'document.reviewed' AND entity = 'good.txt'",
+        "ended 0 times",
+    ),
     "a lost approval": ("DELETE FROM approvals", "ended 0 times"),
     "a doubled ending": (
-        f"INSERT INTO record_audit {_AUDIT} SELECT tenant, entity, sequence + 10, event_id, type, task, time, body, hash"
-        f" FROM record_audit {_REVIEWED}",
+        """
+        INSERT INTO record_audit (tenant, entity, sequence, event_id, type, task, time, body, hash)
+        SELECT tenant, entity, sequence + 10, event_id, type, task, time, body, hash
+        FROM record_audit WHERE type = 'document.reviewed' AND entity = 'good.txt'
+        """,
         "ended 2 times",
     ),
     "a gap": ("DELETE FROM record_audit WHERE entity = 'good.txt' AND sequence = 5", "has the numbers"),
     "a changed word": (
-        f"UPDATE record_audit SET body = replace(body, 'Copyright', 'Copyleft') {_REVIEWED}",
+        "UPDATE record_audit SET body = replace(body, 'Copyright', 'Copyleft') WHERE entity = 'good.txt'",
         "the chain of good.txt holds up to",
     ),
     "a lost last event": (

@@ -126,12 +126,14 @@ class TableTasks:
 
     def _belongings(self, change: Change) -> Iterator[Operation]:
         """The task's own version guards these: whoever writes them writes the task, too."""
-        tenant, entry, approval = change.task.tenant, change.entry, change.approval
+        tenant, entry = change.task.tenant, change.entry
         if entry is not None:
             key = rows.journal_key(entry.task, entry.document, entry.step)
             yield TransactionOperation.UPSERT, rows.row(tenant, key, entry.model_dump_json()), _REPLACE
-        if approval is None:
-            return
+        for approval in change.approvals:
+            yield from self._approval(tenant, approval)
+
+    def _approval(self, tenant: str, approval: Approval) -> Iterator[Operation]:
         body = approval.model_dump_json()
         yield TransactionOperation.UPSERT, rows.row(tenant, rows.APPROVAL + approval.id, body), _REPLACE
         owed = rows.PENDING + approval.id
