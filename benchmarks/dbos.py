@@ -35,12 +35,9 @@ class Dbos:
 
     def __init__(self, python: Path, home: Path, durability: str) -> None:
         home.mkdir(parents=True)
-        command: list[str | Path] = [
-            python,
-            "-P",
-            _SERVER,
-            home / "dbos.sqlite",
-        ]  # -P: this folder holds a dbos.py, too
+        self.durability = durability
+        spare_our_names = "-P"  # this folder, which holds a dbos.py, too, stays out of its path
+        command: list[str | Path] = [python, spare_our_names, _SERVER, home / "dbos.sqlite", durability]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
         self.version = self._answer()
 

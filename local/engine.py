@@ -84,11 +84,9 @@ class Engine:
         return wait is None or wait > patience
 
     def _deliver_all(self, heard: Callable[[Message], None], patience: float) -> None:
-        while relay(self.ports):
-            pass
         self.azure.recover()
         while True:
-            while self._round(heard):
+            while self._round(heard) or relay(self.ports):
                 pass
             wait = self._seconds_to_next()
             if wait is None or wait > patience:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from local.sqlite.broker import Broker
+from local.sqlite.broker import Broker, SqliteDeadLetters
 from local.sqlite.documents import LocalDocuments
 from local.sqlite.records import SqliteRecords
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
@@ -63,4 +63,5 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         records=SqliteRecords(database),
         tenants={TENANT: TenantPolicy()},
         now=now,
+        dead_letters=SqliteDeadLetters(database),
     )

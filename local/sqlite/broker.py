@@ -81,6 +81,23 @@ class Broker:
         return due
 
 
+
+class SqliteDeadLetters:
+    """The `DeadLetters` port: what a consumer could never read, beside what had its attempts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def bury(self, body: str, reason: str, origin: str) -> None:
+        """Keep the message as it came."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO dead_letters (route, key, body, attributes, attempts, reason)"
+                " VALUES (?, ?, ?, '{}', 1, ?)",
+                (Route.WORK.value, origin, body, reason),
+            )
+
+
 def _attributes(event: AnyEvent) -> str:
     """The attributes a Pub/Sub message carries beside its body."""
     return json.dumps(

@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS record_audit (
   task TEXT NOT NULL, time TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL,
   PRIMARY KEY (tenant, entity, sequence)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS record_audit_by_task ON record_audit (tenant, task, sequence);
+CREATE INDEX IF NOT EXISTS record_audit_by_task ON record_audit (tenant, task, entity, sequence);
 CREATE TABLE IF NOT EXISTS record_billing (
   event_id TEXT NOT NULL, tenant TEXT NOT NULL, task TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL,
   step TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,

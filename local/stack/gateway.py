@@ -35,6 +35,7 @@ def complete(stack: str, credentials: Mapping[str, str], endpoint: str, named: M
             "API_URL": f"{endpoint}/_aws/execute-api/{api}/$default",
             "TABLE_NAME": deployed.physical["Table"],
             "STREAM_NAME": deployed.physical["Stream"],
+            "DEAD_LETTERS_QUEUE_URL": deployed.physical["DeadLetterQueue"],
         }
     finally:
         for client in clients.values():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.app.approvals import approval_id
 from shared.app.commit import change
 from shared.app.findings import findings
 from shared.core import task as tasks
+from shared.core.approval import withdraw
 from shared.core.decision import Decision
 from shared.core.failure import Failure
 from shared.core.workflow import workflow
@@ -40,7 +42,7 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
 
 
 def fail_document(ports: Ports, tenant: str, task: str, document: int, why: Failure, *, source: str) -> Task:
-    """Note that a document cannot be reviewed, and why."""
+    """Note that a document cannot be reviewed, and why; nobody has to decide on it any more."""
     current = ports.tasks.load(tenant, task)
     current.at(document)
     cause = Cause(derive(current.run_id, document, "fail"), tenant, task, current.entity, source)
@@ -57,9 +59,15 @@ def fail_document(ports: Ports, tenant: str, task: str, document: int, why: Fail
             reason=why.reason[:1000],
             cost_micro_usd=cost,
         )
-        return tasks.settle(now, failed)
+        decision = tasks.settle(now, failed)
+        return replace(decision, approvals=_withdrawn(ports, now, document)) if decision.facts else decision
 
     return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
+
+
+def _withdrawn(ports: Ports, task: Task, document: int) -> tuple[Approval, ...]:
+    waits = task.at(document) is tasks.Progress.WAITING
+    return (withdraw(_approval(ports, task, document)),) if waits else ()
 
 
 def _entries(ports: Ports, task: Task, document: int) -> list[Entry]:

@@ -104,13 +104,23 @@ def test_a_failure_tells_what_was_spent_before(world: World) -> None:
 
 
 def test_a_document_waiting_for_a_human_may_fail(world: World) -> None:
-    """A review that gives up while people are asked ends the document; a vote then comes too late."""
+    """A review that gives up while people are asked asks them no longer; a vote then comes too late."""
     task, approval = world.asked()
     world.give_up(task)
     assert world.load(task).status is Status.FAILED
+    assert world.ports.approvals.pending(TENANT, limit=10) == []
     with pytest.raises(Permanent):
         world.vote(approval)
     assert world.told(task)[-1] == "task.failed"
+
+
+def test_a_decision_stays_when_its_document_fails(world: World) -> None:
+    """What a human decided is not undone by a review that gives up afterwards."""
+    task, approval = world.asked()
+    world.vote(approval)
+    world.give_up(task)
+    assert world.approval(task).status == "approved"
+    assert world.told(task)[-2:] == ["document.failed", "task.failed"]
 
 
 def test_nothing_is_settled_after_the_cancellation(world: World) -> None:

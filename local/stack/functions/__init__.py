@@ -1,0 +1,1 @@
+"""The Functions host over HTTP: `python -m local.stack.functions`. Loads function_app.py as it is."""

@@ -1,0 +1,19 @@
+"""The bridges: AWS's hand-over queues to Azure's queue and to Pub/Sub."""
+
+from __future__ import annotations
+
+import sys
+
+from local.stack.part import Command, Part, Room
+
+
+def _command(_: Room) -> Command:
+    return Command((sys.executable, "-m", "local.stack.bridge"))
+
+
+PART = Part(
+    name="bridge",
+    about="carries AWS's hand-over queues to Azure's queue and to Pub/Sub",
+    needs=("deploy", "azurite", "pubsub"),
+    command=_command,
+)

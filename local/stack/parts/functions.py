@@ -1,0 +1,38 @@
+"""Our Functions host: function_app.py behind HTTP, storage queues and the durable management API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from local.stack import sockets, tools
+from local.stack.part import Command, Part, Room
+
+
+def _command(room: Room) -> Command:
+    words = (sys.executable, "-m", "local.stack.functions", str(room.port), str(room.folder))
+    environment = {
+        "AGENTFABRIC_PORTS": "local.stack.wiring:azure",
+        "EXPRESS_HOST_PREFIX": "false",
+    }
+    return Command(words, environment)
+
+
+def _ready(room: Room) -> bool:
+    return sockets.answers(room.port, "/admin/host/status")
+
+
+def _facts(room: Room) -> Mapping[str, str]:
+    return {"FUNCTIONS_URL": room.address}
+
+
+PART = Part(
+    name="functions",
+    about="Functions host: approvals over HTTP, durable reviews, the queue `reviews`",
+    requires=(tools.of_ours("azure-functions-durable"), tools.of_ours("aiohttp")),
+    needs=("azurite", "deploy"),
+    ports=("http",),
+    command=_command,
+    ready=_ready,
+    prepare=_facts,
+)
