@@ -44,8 +44,8 @@ def _ignored(effort: Effort, size: int) -> Row:
     batch = kinesis([told(f"e{number}", [completed()])[0] for number in range(size)])
     powertools = _powertools()
     times = effort.pick(full=2000 // size, quick=1000 // size, tiny=1)
-    with Engine(None, RealClock()):
-        _same_verdicts(batch, powertools)
+    with Engine(None, RealClock()) as engine:
+        _check_verdicts(engine, batch, powertools)
         ours, theirs = in_turns(
             _MORE * effort.repeats,
             each(lambda: aws.invoke("dispatch", batch), times, scale=_MICRO / size),
@@ -55,16 +55,19 @@ def _ignored(effort: Effort, size: int) -> Row:
     return Row(f"Kinesis batch of {size}", "µs/record", ours, _PEER, theirs, at_most(1.0), note + _THEIRS)
 
 
-def _same_verdicts(batch: Json, powertools: Callable[[Json], Json]) -> None:
-    """Both take the batch, and both name the one record that is broken (which ours would log)."""
-    logging.disable(logging.CRITICAL)
+def _check_verdicts(engine: Engine, batch: Json, powertools: Callable[[Json], Json]) -> None:
+    """Both take the batch, and both find the one broken record: ours buries it, Powertools wants it again."""
     assert aws.invoke("dispatch", batch) == powertools(batch) == {"batchItemFailures": []}
     records = batch["Records"]
     broken = records[-1] | {"kinesis": records[-1]["kinesis"] | {"data": base64.b64encode(b"{").decode()}}
     spoiled = {"Records": [*records[:-1], broken]}
-    named = {"batchItemFailures": [{"itemIdentifier": broken["kinesis"]["sequenceNumber"]}]}
-    assert aws.invoke("dispatch", spoiled) == powertools(spoiled) == named
-    logging.disable(logging.NOTSET)
+    logging.disable(logging.CRITICAL)
+    try:
+        assert aws.invoke("dispatch", spoiled) == {"batchItemFailures": []}
+    finally:
+        logging.disable(logging.NOTSET)
+    assert engine.database.connection.execute("SELECT COUNT(*) FROM dead_letters").fetchone() == (1,)
+    assert powertools(spoiled)["batchItemFailures"] == [{"itemIdentifier": broken["kinesis"]["sequenceNumber"]}]
 
 
 def _placed(effort: Effort, size: int) -> Row:

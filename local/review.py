@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.events.document import DocumentRef
 
 _ACCEPTED = 202
+_ALL_EVENTS = 100_000  # of one task: fifty documents have a thousand, each retry has more
 _OUTCOMES: dict[str, Outcome] = {
     "document.reviewed": "done",
     "document.failed": "failed",
@@ -136,7 +137,7 @@ class _Told:
         self._outcomes: dict[int, Any] = {}
         self._asked: dict[int, Any] = {}
         self._costs: Counter[int] = Counter()
-        for row in engine.ports.records.history(task.tenant, task=task.id):
+        for row in engine.ports.records.history(task.tenant, task=task.id, limit=_ALL_EVENTS):
             if row.type in _READERS:
                 _READERS[row.type](self, json.loads(row.body)["data"])
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, develop, record, review, tasks
+from local.cli import approvals, develop, record, review, stack, tasks
 from local.cli.shared import Stop
 from shared.errors import FabricError
 
@@ -32,6 +32,9 @@ for verb in (
     record.explain,
     develop.render,
     develop.schema,
+    stack.up,
+    stack.down,
+    stack.doctor,
 ):
     app.command()(verb)
 

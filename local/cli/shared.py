@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +49,11 @@ def opened(home: Path) -> Iterator[Engine]:
     from local.clock import RealClock  # noqa: PLC0415  `agentfabric --help` should not load three clouds
     from local.engine import Engine  # noqa: PLC0415
 
-    with Engine(home, RealClock()) as engine:
-        yield engine
+    try:
+        with Engine(home, RealClock()) as engine:
+            yield engine
+    except (OSError, sqlite3.Error) as error:
+        raise Stop(f"the state in {home} cannot be used: {error}") from error
 
 
 def accepted(status: int, answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ class Deployed:
         return arn
 
     def _value(self, given: Any) -> str:  # noqa: ANN401  a text, or a reference to a parameter
-        return given if isinstance(given, str) else self._parameters[given["Ref"]]
+        return given if isinstance(given, str) else str(self._parameters[given["Ref"]])
 
 
 def _operations(body: Json) -> list[tuple[str, str, Json]]:

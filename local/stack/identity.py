@@ -91,7 +91,7 @@ def handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
     """Return a handler that answers for the identity provider."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  http.server's name for it
+        def do_GET(self) -> None:
             parts = urlsplit(self.path)
             found = identity.answer(parts.path, parts.query)
             kind, text = found or ("text/plain", "nothing here; there are /token, /jwks and the discovery document")

@@ -93,5 +93,5 @@ class Part:
         return [requirement for requirement in self.requires if requirement.find() is None]
 
 
-class Failed(Permanent):  # noqa: N818  a verdict, named as one
+class Failed(Permanent):
     """A part did not start; the message says why and ends with what it wrote last."""

@@ -38,9 +38,7 @@ class _Row:
     began: str
 
 
-def start(
-    words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, mark: str
-) -> Process:
+def start(words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, mark: str) -> Process:
     """Start a command in a session of its own; what it says is added to the log."""
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603  the words are a part's own, never a shell's

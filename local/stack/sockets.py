@@ -50,9 +50,7 @@ def answers(port: int, path: str = "/", *, accept: Sequence[int] = (HTTPStatus.O
     return status in accept
 
 
-def ask(
-    port: int, method: str, path: str, body: str | None = None, *, seconds: float = _SECONDS
-) -> tuple[int, bytes]:
+def ask(port: int, method: str, path: str, body: str | None = None, *, seconds: float = _SECONDS) -> tuple[int, bytes]:
     """Send a request with a JSON body to this machine and return status and answer; no proxy is in between."""
     connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
     try:

@@ -77,7 +77,8 @@ def save(folder: Path, state: State) -> None:
 def facts(folder: Path) -> dict[str, str]:
     """Return what all running parts said: the variables with which a client finds them."""
     state = load(folder)
-    return {key: value for name, entry in state.entries.items() if state.lives(name) for key, value in entry.facts.items()}
+    living = (entry for name, entry in state.entries.items() if state.lives(name))
+    return {key: value for entry in living for key, value in entry.facts.items()}
 
 
 def _entry(value: dict[str, Any]) -> Entry:

@@ -176,9 +176,12 @@ class Supervisor:
         for part in plan:
             before = self._state.entries.get(part.name)
             had = dict(before.ports) if before else {}
-            if not self._state.lives(part.name) and (taken := [port for port in had.values() if not sockets.is_free(port)]):
+            taken = None
+            if not self._state.lives(part.name):
+                taken = next((port for port in had.values() if not sockets.is_free(port)), None)
+            if taken:
                 raise Failed(
-                    f"{part.name}: port {taken[0]}, which it had and others know, is taken by another program;"
+                    f"{part.name}: port {taken}, which it had and others know, is taken by another program;"
                     " stop that one, or begin anew with --fresh",
                     code="port-taken",
                 )

@@ -118,5 +118,3 @@ def required(requirement: Requirement) -> Path:
     if found is None:
         raise FileNotFoundError(f"{requirement.name} is not installed: {requirement.install}")
     return found.path
-
-

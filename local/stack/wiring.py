@@ -6,6 +6,7 @@ AGENTFABRIC_PORTS=local.stack.wiring:azure. Every variable read here is a fact o
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,9 +19,17 @@ if TYPE_CHECKING:
     from shared.ports import Bus, Ports
 
 
-@cache
+_MAKING = threading.Lock()  # activities run beside each other, and the SDKs' clients are made one at a time
+
+
 def azure() -> Ports:
     """Return the ports of the review functions: tasks, documents and pipelines on AWS, reviews on the queue here."""
+    with _MAKING:
+        return _azure()
+
+
+@cache
+def _azure() -> Ports:
     from aws import wiring as aws  # noqa: PLC0415  SDKs load when they are needed
     from azure.fabric import wiring as fabric  # noqa: PLC0415
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +17,15 @@ from local.clock import VirtualClock
 from local.engine import ATTEMPTS, Engine
 from local.lock import exclusive
 from local.wiring import TENANT
-from shared.core.completion import Completion, Prompt
 from shared.core.task import Status
 from shared.core.workflow import DAY
-from shared.errors import Transient
+from tests.local.faulty import Broken, Throttled
 from tests.local.invariants import problems
 from tests.local.stage import ASKING, INVOICE, MIT, PLAIN, UNCLEAR, Fabric, fabric, write_corpus
 
 if TYPE_CHECKING:
     from local.sqlite.broker import Message
-    from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
-    from shared.events.catalog import AnyEvent
-    from shared.ports import Models, Ports, Records
+    from shared.ports import Ports
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
 
@@ -284,7 +281,7 @@ def _plant(memory: Fabric, route: str, key: str, body: str) -> None:
     )
 
 
-@pytest.mark.parametrize("route", ["work", "pipeline", "reviews"])
+@pytest.mark.parametrize("route", ["pipeline", "reviews"])
 def test_a_message_nobody_understands_becomes_a_dead_letter(memory: Fabric, tmp_path: Path, route: str) -> None:
     """After its attempts such a message lies with the dead letters, with a reason, and the work beside it is done."""
     _plant(memory, route, "stranger", "{herons")
@@ -297,56 +294,22 @@ def test_a_message_nobody_understands_becomes_a_dead_letter(memory: Fabric, tmp_
     assert memory.engine.broker.next_due() is None
 
 
+def test_the_dispatcher_buries_what_it_cannot_read_at_once(memory: Fabric, tmp_path: Path) -> None:
+    """The dispatcher knows a poisoned message at its first delivery, so that becomes a dead letter with its reason."""
+    _plant(memory, "work", "stranger", "{herons")
+    assert memory.review(write_corpus(tmp_path, {"a.txt": MIT}), PLAIN)["a.txt"].status == "done"
+    ((where, _, _, reason),) = memory.dead_letters()
+    assert (where, reason[:13]) == ("work", "[broken-json]")
+    assert "herons" not in reason
+    assert memory.engine.broker.next_due() is None
+
+
 def test_a_record_nobody_understands_is_parked(memory: Fabric, tmp_path: Path) -> None:
     """The recorder keeps what it cannot read apart, and nobody else waits for it."""
     _plant(memory, "records", "stranger", "{herons")
     assert memory.review(write_corpus(tmp_path, {"a.txt": MIT}), PLAIN)["a.txt"].status == "done"
     assert memory.dead_letters() == []
     assert problems(memory.engine.database) == ["1 rows are left in record_parked"]
-
-
-@dataclass
-class Throttled:
-    """Records that are too busy for one entity's events, the first `times` of them."""
-
-    inner: Records
-    entity: str
-    times: int
-    tried: list[tuple[str, int, datetime]] = field(default_factory=list)
-
-    def apply(self, event: AnyEvent, at: datetime) -> Verdict:
-        """Record it, or ask for patience."""
-        self.tried.append((event.entity, event.sequence, at))
-        if event.entity == self.entity and self.times > 0:
-            self.times -= 1
-            raise Transient("too much at once", retry_after=7)
-        return self.inner.apply(event, at)
-
-    def park(self, poison: Parked) -> Verdict:
-        """Keep it."""
-        return self.inner.park(poison)
-
-    def skip(self, tenant: str, entity: str, sequence: int, *, by: str, reason: str, at: datetime) -> Verdict:
-        """Skip it."""
-        return self.inner.skip(tenant, entity, sequence, by=by, reason=reason, at=at)
-
-    def head(self, tenant: str, entity: str) -> EntityRecord:
-        """Return the head."""
-        return self.inner.head(tenant, entity)
-
-    def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
-    ) -> Sequence[AuditRow]:
-        """Return the history."""
-        return self.inner.history(tenant, task=task, entity=entity, after=after, limit=limit)
-
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
-        """Return the bill."""
-        return self.inner.bill(tenant, task=task)
-
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
-        """Return what is parked."""
-        return self.inner.parked(tenant, entity=entity)
 
 
 def test_a_throttled_recorder_holds_only_the_entity_it_throttles(tmp_path: Path) -> None:
@@ -369,19 +332,6 @@ def test_a_throttled_recorder_holds_only_the_entity_it_throttles(tmp_path: Path)
         assert [sequence for sequence, _ in slow[2 * ATTEMPTS :]] == list(range(1, len(opened.told("slow.txt")) + 1))
         assert slow[-1][1] - began == timedelta(seconds=7 * 2 * ATTEMPTS)
         assert problems(opened.engine.database, list(tmp_path.iterdir())) == []
-
-
-@dataclass
-class Broken:
-    """Models with a defect: asked about herons, they raise what nobody foresaw."""
-
-    inner: Models
-
-    def complete(self, prompt: Prompt) -> Completion:
-        """Answer, or break."""
-        if "herons" in prompt.text:
-            raise ZeroDivisionError("herons")
-        return self.inner.complete(prompt)
 
 
 @pytest.mark.parametrize(("taxonomy", "cloud"), [(PLAIN, "aws"), (ASKING, "azure")])

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:Depreca
 
 KILLS = 50
 SEED = 20260101
-CLASSES = ("asking", "plain")
+CLASSES = ("asking", "plain")  # some may need a human: everything goes through Azure; none may: through AWS alone
 KINDS: tuple[str | bytes, ...] = (
     *(MIT, INVOICE, MIT, UNCLEAR, MIT),
     *("", MIT, INVOICE, bytes(range(256)), UNCLEAR),
@@ -96,10 +96,7 @@ def _read(home: Path) -> Iterator[Database]:
 def test_killed_at_fifty_random_moments_nothing_is_lost_doubled_or_out_of_order(
     shell: Shell, corpus: Path, tmp_path: Path
 ) -> None:
-    """Whenever SIGKILL strikes, the runs after it end with exactly what an undisturbed run ends with.
-
-    With classes that may need a human everything goes through Azure, without any through AWS alone: in turns.
-    """
+    """Whenever SIGKILL strikes, the runs after it end with exactly what an undisturbed run ends with."""
     usual, undisturbed = _undisturbed(shell, tmp_path)
     chance, struck = random.Random(SEED), 0
     for number, classes in enumerate(itertools.cycle(CLASSES)):
@@ -206,7 +203,7 @@ def _review(home: Path, corpus: Path, crash_at: int) -> None:
 
 
 def test_a_crash_at_any_commit_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dead instead of its n-th commit, for every third n, all that was submitted is completed, and all the rest by the next run."""
+    """Dead instead of any third commit: what was submitted is completed by `resume`, all the rest by the next run."""
     monkeypatch.setattr(local.engine, "Database", Mortal)
     corpus = write_corpus(tmp_path / "corpus", {"bill.txt": INVOICE, "empty.txt": "", "good.txt": MIT})
     _review(tmp_path / "whole", corpus, crash_at=0)

@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 def main() -> None:
     """Serve until stopped: requests, queues, and the hub in the background."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("azure").setLevel(logging.WARNING)
+    for chatty in ("azure", "botocore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     port, folder, *named = sys.argv[1:]
     sys.path.insert(0, str(Path.cwd()))
     database = Database(Path(folder) / "durable.db")
@@ -57,7 +58,9 @@ def _listeners(host: SharedHost, polling: Polling) -> list[Listener]:
             host.invoke_queue(queue, message)
 
     functions = [one for one in host.functions.values() if one.kind == "queueTrigger"]
-    return [Listener(os.environ[one.trigger["connection"]], one.trigger["queueName"], polling, handle) for one in functions]
+    return [
+        Listener(os.environ[one.trigger["connection"]], one.trigger["queueName"], polling, handle) for one in functions
+    ]
 
 
 def _give_up(error: BaseException) -> None:

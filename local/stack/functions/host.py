@@ -7,6 +7,7 @@ know the host and its hub; must not know sockets or queues.
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from local.functions_host.index import App, Function
 from local.sqlite.database import Database
 
 _PAUSE_SECONDS = 0.05
+_log = logging.getLogger(__name__)
 
 
 class Turns:
@@ -79,8 +81,16 @@ class SharedHost(FunctionsHost):
         """Call a function; an activity that may block lets others have the turn."""
         if function.kind == "activityTrigger" and not inspect.iscoroutinefunction(function.call):
             with self.turns.given():
-                return super().call(function, value)
+                return self._noted(function, value)
         return super().call(function, value)
+
+    def _noted(self, function: Function, value: object) -> Any:  # noqa: ANN401  whatever the function returns
+        """Call a function and note its failure, which its orchestration may hide by trying again."""
+        try:
+            return super().call(function, value)
+        except Exception as error:
+            _log.warning("activity %s failed: %s", function.name, type(error).__name__)
+            raise
 
 
 class Workers:

@@ -34,19 +34,21 @@ _log = logging.getLogger(__name__)
 class Polling:
     """What host.json says about queues; what it leaves out has the Functions host's default."""
 
-    batch: int = 16
-    max_dequeue_count: int = 5
-    longest_pause: float = 60.0
-    visibility: float = 0.0
-    encoded: bool = True
+    batch: int
+    max_dequeue_count: int
+    longest_pause: float
+    visibility: float
+    encoded: bool
 
     @classmethod
     def read(cls, host_json: Path) -> Polling:
         """Read host.json."""
-        said: Mapping[str, Any] = json.loads(host_json.read_text(encoding="utf-8")).get("extensions", {}).get("queues", {})
+        said: Mapping[str, Any] = (
+            json.loads(host_json.read_text(encoding="utf-8")).get("extensions", {}).get("queues", {})
+        )
         return cls(
-            batch=said.get("batchSize", cls.batch),
-            max_dequeue_count=said.get("maxDequeueCount", cls.max_dequeue_count),
+            batch=said.get("batchSize", 16),
+            max_dequeue_count=said.get("maxDequeueCount", 5),
             longest_pause=_seconds(said.get("maxPollingInterval", "00:01:00")),
             visibility=_seconds(said.get("visibilityTimeout", "00:00:00")),
             encoded=said.get("messageEncoding", "base64") == "base64",
@@ -56,9 +58,7 @@ class Polling:
 class Listener:
     """Hands one queue's messages to a function, in a thread of its own."""
 
-    def __init__(
-        self, account: str, queue: str, polling: Polling, handle: Callable[[str, QueueInput], None]
-    ) -> None:
+    def __init__(self, account: str, queue: str, polling: Polling, handle: Callable[[str, QueueInput], None]) -> None:
         # No retries below: the next poll is one, and a thread that is to end should not be asleep in the SDK.
         self._queue = QueueClient.from_connection_string(account, queue, retry_total=0)
         self._poison = QueueClient.from_connection_string(account, f"{queue}-poison", retry_total=0)
@@ -96,9 +96,7 @@ class Listener:
 
     def poll(self) -> int:
         """Handle the messages that are visible, up to a batch; return how many there were."""
-        batch = list(
-            self._queue.receive_messages(max_messages=self._polling.batch, visibility_timeout=_HIDDEN_SECONDS)
-        )
+        batch = list(self._queue.receive_messages(max_messages=self._polling.batch, visibility_timeout=_HIDDEN_SECONDS))
         for message in batch:
             self._take(message)
         return len(batch)

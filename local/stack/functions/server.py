@@ -39,6 +39,7 @@ class Server:
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_get("/admin/host/status", self._status)
         app.router.add_get("/admin/functions", self._listing)
+        app.router.add_get("/admin/durable/client", self._binding)
         app.router.add_post("/admin/functions/{name}", self._trigger)
         app.router.add_route("*", "/{path:.*}", self._serve)
         app.on_shutdown.append(self._finish)
@@ -54,6 +55,10 @@ class Server:
     async def _listing(self, _: web.Request) -> web.Response:
         found = [{"name": one.name, "trigger": one.kind} for one in self._host.functions.values()]
         return web.json_response(found)
+
+    async def _binding(self, _: web.Request) -> web.Response:
+        """Answer with the text that the SDK's durable client is made from."""
+        return web.json_response(self._host.management.client_binding())
 
     async def _serve(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -87,7 +92,9 @@ class Server:
         given = json.loads(raw).get("input") if raw else None
         trigger = _TRIGGERS.get(function.kind)
         if trigger is None:
-            return web.json_response({"Message": f"a {function.kind} is not run by hand"}, status=HTTPStatus.BAD_REQUEST)
+            return web.json_response(
+                {"Message": f"a {function.kind} is not run by hand"}, status=HTTPStatus.BAD_REQUEST
+            )
         task = asyncio.create_task(self._run(name, trigger(given)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

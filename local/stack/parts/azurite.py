@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from local.stack import sockets, tools
@@ -52,14 +53,14 @@ def _prepare(room: Room) -> Mapping[str, str]:
     account = _connection(room)
     with TableServiceClient.from_connection_string(account) as tables:
         tables.create_table_if_not_exists(wiring.TABLE)
-    makers = [ContainerClient.from_connection_string(account, wiring.CONTAINER).create_container]
-    for route in Route:
-        makers.append(wiring.queue(account, route.value).create_queue)
+    container = ContainerClient.from_connection_string(account, wiring.CONTAINER)
+    queues = [wiring.queue(account, route.value) for route in Route]
+    makers: list[Callable[[], object]] = [container.create_container, *(queue.create_queue for queue in queues)]
     for make in makers:
-        try:
+        with suppress(ResourceExistsError):
             make()
-        except ResourceExistsError:
-            continue
+    for client in (container, *queues):
+        client.close()
     return {"AzureWebJobsStorage": account}
 
 

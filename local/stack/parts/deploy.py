@@ -16,8 +16,8 @@ from pathlib import Path
 from local.stack import tools
 from local.stack.gateway import complete
 from local.stack.identity import AUDIENCE
-from local.stack.parts.ministack import REGION
 from local.stack.part import ROOT, Part, Room
+from local.stack.parts.ministack import REGION
 from local.wiring import TENANT
 
 STACK = "agentfabric"
