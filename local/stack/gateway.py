@@ -61,7 +61,7 @@ class Deployed:
         name, resource = next(
             (name, one) for name, one in self._resources.items() if one["Type"] == "AWS::ApiGatewayV2::Api"
         )
-        api, body = self.physical[name], resource["Properties"]["Body"]
+        api, body = str(self.physical[name]), resource["Properties"]["Body"]
         gateway = self._clients["apigatewayv2"]
         there = {route["RouteKey"] for route in gateway.get_routes(ApiId=api)["Items"]}
         authorizers = {} if there else self._authorizers(api, body)

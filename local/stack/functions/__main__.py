@@ -17,7 +17,7 @@ from aiohttp import web
 from local.functions_host.bindings import QueueInput
 from local.functions_host.host import Settings
 from local.sqlite.database import Database
-from local.stack.functions.host import SharedHost, Workers
+from local.stack.functions.host import SharedHost, Workers, where
 from local.stack.functions.queues import Listener, Polling
 from local.stack.functions.server import Server
 
@@ -65,7 +65,7 @@ def _listeners(host: SharedHost, polling: Polling) -> list[Listener]:
 
 def _give_up(error: BaseException) -> None:
     """End the process: a host whose hub stands still must not look alive."""
-    _log.critical("the durable hub stopped: %s", type(error).__name__)
+    _log.critical("the durable hub stopped: %s", where(error))
     os.kill(os.getpid(), signal.SIGTERM)
 
 

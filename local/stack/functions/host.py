@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from traceback import extract_tb
 from typing import Any
 
 from local.durable.management import ManagementApi
@@ -24,6 +25,12 @@ from local.sqlite.database import Database
 
 _PAUSE_SECONDS = 0.05
 _log = logging.getLogger(__name__)
+
+
+def where(error: BaseException) -> str:
+    """Return an error's type and the line it came from; its message may quote a document."""
+    frames = extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
 
 
 class Turns:
@@ -89,7 +96,7 @@ class SharedHost(FunctionsHost):
         try:
             return super().call(function, value)
         except Exception as error:
-            _log.warning("activity %s failed: %s", function.name, type(error).__name__)
+            _log.warning("activity %s failed: %s", function.name, where(error))
             raise
 
 

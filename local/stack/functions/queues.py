@@ -20,6 +20,7 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.storage.queue import QueueClient
 
 from local.functions_host.bindings import QueueInput
+from local.stack.functions.host import where
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueMessage
@@ -114,7 +115,7 @@ class Listener:
         try:
             self._handle(self._name, _given(message, body))
         except Exception as error:  # noqa: BLE001  like the Functions host: any exception is another delivery
-            _log.warning("queue %s: message %s failed: %s", self._name, message.id, type(error).__name__)
+            _log.warning("queue %s: message %s failed: %s", self._name, message.id, where(error))
             self._again(message)
         else:
             self._queue.delete_message(message)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from local.functions_host import bindings
 from local.functions_host.bindings import HubInput, QueueInput
+from local.stack.functions.host import where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +66,8 @@ class Server:
         headers = dict(request.headers)
         try:
             answer = await asyncio.to_thread(self._invoke, request.method, str(request.url), headers, body)
-        except Exception:  # what a function raises is its own failure, not the server's
-            _log.exception("%s %s failed", request.method, request.path)
+        except Exception as error:  # noqa: BLE001  what a function raises is its own failure, not the server's
+            _log.warning("%s %s failed: %s", request.method, request.path, where(error))
             return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         return web.Response(
             status=answer.status_code,
@@ -107,8 +108,8 @@ class Server:
 
         try:
             await asyncio.to_thread(work)
-        except Exception:  # it was answered for already; the log is where its failure is looked for
-            _log.exception("function %s failed", name)
+        except Exception as error:  # noqa: BLE001  it was answered for already; the log is where to look
+            _log.warning("function %s failed: %s", name, where(error))
 
 
 def _queue(given: Any) -> object:  # noqa: ANN401  any JSON value

@@ -59,8 +59,9 @@ def _prepare(room: Room) -> Mapping[str, str]:
     for make in makers:
         with suppress(ResourceExistsError):
             make()
-    for client in (container, *queues):
-        client.close()
+    container.close()
+    for queue in queues:
+        queue.close()
     return {"AzureWebJobsStorage": account}
 
 

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
+import moto
 import pytest
 
 if TYPE_CHECKING:
@@ -62,9 +64,7 @@ def test_there_are_samples_of_every_state_type() -> None:
 @pytest.fixture(scope="module")
 def moto_machine() -> Iterator[Callable[[Any, str], str]]:
     """Yield a function that creates a state machine in moto's interpreter and returns its ARN."""
-    moto = pytest.importorskip("moto")
-    boto3 = pytest.importorskip("boto3")
-    config = {"stepfunctions": {"execute_state_machine": True}}
+    config: Any = {"stepfunctions": {"execute_state_machine": True}}
     with pytest.MonkeyPatch.context() as patch, moto.mock_aws(config=config):
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
