@@ -13,13 +13,15 @@ PYTHON ?= $(or $(shell for p in python3 python3.14 python3.13 python3.12 python3
 key = $(shell { cat $(1) tools/environment.py; pwd; } | cksum | tr -dc 0-9)
 READY := .venv/.ready-$(call key,requirements-dev.txt pyproject.toml)
 SAM_READY := .venv-sam/.ready-$(call key,requirements-sam.txt)
+MINISTACK_READY := .venv-ministack/.ready-$(call key,requirements-ministack.txt)
+AZURITE_READY := tools/azurite/node_modules/.ready-$(call key,tools/azurite/package-lock.json)
 ASL_READY := tools/asl-validator/node_modules/.ready-$(call key,tools/asl-validator/package-lock.json)
 
 # $(call without,TOOL,HOW TO INSTALL): in CI a missing tool is a failure, elsewhere a skip that says so.
 without = if [ "$$CI" = true ]; then echo "error: $(1) cannot be had; $(2)" >&2; exit 1; \
     else echo "skip: $(1) cannot be had; $(2)"; fi
 
-.PHONY: help demo test check render bench clean lock \
+.PHONY: help demo test check render bench package stack clean lock \
     check-lint check-format check-types check-template check-statemachines
 
 help: ## show this list
@@ -39,22 +41,35 @@ render: $(READY) ## write the state machines and JSON Schemas from their sources
 bench: $(READY) ## measure, next to peers and limits
 	@.venv/bin/python -m benchmarks $(ARGS)
 
+package: $(READY) ## stage what each cloud is given: build/aws, build/azure, build/gcp; ARGS="gcp" chooses
+	@$(MAKE) -s $(SAM_READY) || echo "aws-sam-cli cannot be had; its lock is requirements-sam.txt" >&2
+	@.venv/bin/python -m tools.package $(ARGS)
+
+stack: $(READY) ## install what `agentfabric up` starts: a local AWS and Azure storage
+	@$(MAKE) -s $(SAM_READY) $(MINISTACK_READY) || { $(call without,the local AWS,its locks are requirements-*.txt); }
+	@if command -v npm >/dev/null && $(MAKE) -s $(AZURITE_READY); then :; \
+	else $(call without,azurite,install Node.js with npm then run make stack); fi
+	@.venv/bin/agentfabric doctor || [ "$$CI" != true ]
+
 lock: $(READY) ## pin pyproject.toml's dependencies anew; UPGRADE=1 takes the newest
 	@.venv/bin/uv pip compile $(compile) pyproject.toml --group dev -o requirements-dev.txt
 	@.venv/bin/uv pip compile $(compile) pyproject.toml -c requirements-dev.txt -o requirements.txt
 	@.venv/bin/uv pip compile $(compile) aws/requirements.in -c requirements-dev.txt -o aws/requirements.txt
 	@.venv/bin/uv pip compile $(compile) gcp/requirements.in -c requirements.txt -o gcp/requirements.txt
+	@.venv/bin/uv pip compile $(compile) azure/requirements.in -c requirements.txt -o azure/requirements.txt
 	@.venv/bin/uv pip compile $(compile) --group pyproject.toml:sam -o requirements-sam.txt
+	@echo 'ministack[full]' | .venv/bin/uv pip compile $(compile) - -o requirements-ministack.txt
 	@echo uv | .venv/bin/uv pip compile $(compile) - -c requirements-dev.txt -o tools/bootstrap.txt
-	@if command -v npm >/dev/null; then cd tools/asl-validator && npm install --silent --package-lock-only; fi
-	@echo "locked: requirements*.txt, tools/bootstrap.txt, tools/asl-validator/package-lock.json"
+	@if command -v npm >/dev/null; then for tool in asl-validator azurite; do \
+	    (cd tools/$$tool && npm install --silent --package-lock-only) || exit 1; done; fi
+	@echo "locked: requirements*.txt, tools/bootstrap.txt, tools/*/package-lock.json"
 
 # Hashes for every platform, and no index: each machine asks the registry it is configured for.
 compile = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 clean: ## remove environments, state and caches
-	@rm -rf .venv .venv-sam .agentfabric build dist .aws-sam tools/asl-validator/node_modules \
+	@rm -rf .venv .venv-sam .venv-ministack .agentfabric build dist .aws-sam tools/*/node_modules \
 	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,6 +109,12 @@ $(READY):
 
 $(SAM_READY):
 	@$(PYTHON) tools/environment.py .venv-sam requirements-sam.txt --stamp $@
+
+$(MINISTACK_READY):
+	@$(PYTHON) tools/environment.py .venv-ministack requirements-ministack.txt --stamp $@
+
+$(AZURITE_READY):
+	@cd tools/azurite && npm ci --silent && touch ../../$@
 
 $(ASL_READY):
 	@cd tools/asl-validator && npm ci --silent && touch ../../$@

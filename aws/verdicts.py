@@ -6,7 +6,7 @@ by its message, which may quote a document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from pathlib import PurePath
 from traceback import extract_tb
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from aws.wire import Json, Request
 
 Handler = Callable[["Json", object], "Json"]
+Reader = Callable[["Json", Collection[str]], "Request"]
 
 
-def http(routes: Mapping[str, Callable[[Request], Json]]) -> Handler:
-    """Serve an HTTP API by its route keys."""
+def http(routes: Mapping[str, Callable[[Request], Json]], read: Reader = wire.request) -> Handler:
+    """Serve an HTTP API by its route keys; `read` says whose requests it takes, clients' or other clouds'."""
 
     def handler(event: Json, _context: object = None) -> Json:
         try:
-            request = wire.request(event, routes)
+            request = read(event, routes)
             return routes[request.route](request)
         except FabricError as verdict:
             count("RequestsRefused")

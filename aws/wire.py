@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,14 +18,18 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
-from shared.events.catalog import explain
+from shared.errors import Conflict, Duplicate, FabricError, Forbidden, NotFound, Permanent, Transient
+from shared.events.catalog import AnyEvent, explain, parse
 from shared.events.ids import Tenant
 
 Json = dict[str, Any]
 
 SOURCE = "/aws"
 MAX_BODY = 256 * 1024
+MAX_PEER_BODY = 2 * 1024 * 1024  # Lambda takes 6 MB of the envelope, in which the body is escaped once more
+PEER = "fabric"  # what the tokens of the fabric's own functions grant, as a scope or as a role
+
+_WORD = re.compile(r"""[^\s\[\],"']+""")
 
 # What a verdict's code means in HTTP; a code that is not here is a fault of the request: 400.
 STATUS: Mapping[str, int] = {
@@ -32,6 +37,8 @@ STATUS: Mapping[str, int] = {
     "forbidden": 403,
     "not-found": 404,
     "already-over": 409,
+    "conflict": 409,
+    "duplicate": 409,
     "task-over": 409,
     "oversize": 413,
     "key-reused": 422,
@@ -51,7 +58,10 @@ class Identity(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request: `route` is the key of the API's route, such as `POST /tasks`."""
+    """One HTTP request: `route` is the key of the API's route, such as `POST /tasks`.
+
+    `tenant` is empty for the fabric's own functions, which speak for every tenant.
+    """
 
     route: str
     tenant: str
@@ -70,15 +80,31 @@ def request(event: Json, routes: Collection[str]) -> Request:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
     caller = _identity(event)
+    return _request(event, routes, caller.tenant, caller.person, MAX_BODY)
+
+
+def peer_request(event: Json, routes: Collection[str]) -> Request:
+    """Return the request of another cloud's function of this fabric; Forbidden when its token does not say so.
+
+    Identity providers differ in how they say it: `scope` or `scp` for delegated tokens, `roles` for applications'.
+    """
+    claims = _claims(event)
+    granted = {word for name in ("scope", "scp", "roles") for word in _WORD.findall(str(claims.get(name, "")))}
+    if PEER not in granted:
+        raise Forbidden(f"only the fabric's own functions may ask this; their tokens grant {PEER!r}")
+    return _request(event, routes, "", str(claims.get("sub", "")), MAX_PEER_BODY)
+
+
+def _request(event: Json, routes: Collection[str], tenant: str, person: str, most: int) -> Request:
     route, path = _route(event, routes)
     return Request(
         route=route,
-        tenant=caller.tenant,
-        person=caller.person,
+        tenant=tenant,
+        person=person,
         headers=event.get("headers") or {},
         path=path,
         query=event.get("queryStringParameters") or {},
-        body=_body(event),
+        body=_body(event, most),
     )
 
 
@@ -112,28 +138,33 @@ def is_http(event: Json) -> bool:
     return "http" in event.get("requestContext", {})
 
 
+def _claims(event: Json) -> Json:
+    """Return the claims of the verified token; an array arrives as its text, `[one two]`."""
+    claims: Json = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    return claims
+
+
 def _identity(event: Json) -> Identity:
-    """Read the claims of the verified token; nothing in the body can say who pays."""
-    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    """Read who calls; nothing in the body can say who pays."""
     try:
-        return Identity.model_validate(claims)
+        return Identity.model_validate(_claims(event))
     except ValidationError as error:
         raise explain(error, code="unauthenticated") from error
 
 
-def _body(event: Json) -> bytes:
+def _body(event: Json, most: int) -> bytes:
     text: str = event.get("body") or ""
     encoded = bool(event.get("isBase64Encoded"))
-    if len(text) > (MAX_BODY * 4 // 3 + 4 if encoded else MAX_BODY):
-        raise _oversize(len(text))
+    if len(text) > (most * 4 // 3 + 4 if encoded else most):
+        raise _oversize(len(text), most)
     body = decode_base64(text, "body") if encoded else text.encode("utf-8", errors="surrogatepass")
-    if len(body) > MAX_BODY:
-        raise _oversize(len(body))
+    if len(body) > most:
+        raise _oversize(len(body), most)
     return body
 
 
-def _oversize(size: int) -> Permanent:
-    what = f"{size} bytes are more than the {MAX_BODY} a request may have; send references to documents, not documents"
+def _oversize(size: int, most: int) -> Permanent:
+    what = f"{size} bytes are more than the {most} a request may have; send references to documents, not documents"
     return Permanent(what, code="oversize", where="body")
 
 
@@ -159,6 +190,11 @@ def sqs_body(record: Json) -> bytes:
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """
     return str(record["body"]).encode()
+
+
+def event_of(value: object) -> AnyEvent:
+    """Return the event that stands as an object inside a request; Permanent when it is none."""
+    return parse(json.dumps(value))
 
 
 def answer(status: int, body: Json, headers: Mapping[str, str] | None = None) -> Json:
@@ -191,7 +227,9 @@ def problem(error: FabricError) -> Json:
 
 def code_of(error: FabricError) -> str:
     """Return the short, stable name of what is wrong."""
-    return error.code if isinstance(error, Permanent) else "try-later"
+    if isinstance(error, Permanent):
+        return error.code
+    return "conflict" if isinstance(error, Conflict) else "duplicate" if isinstance(error, Duplicate) else "try-later"
 
 
 def status_of(error: FabricError) -> int:
@@ -210,6 +248,6 @@ def named(error: FabricError) -> FabricError:
     return Transient(str(error), retry_after=getattr(error, "retry_after", 1.0))
 
 
-def failures(sequence_numbers: list[str]) -> Json:
-    """Return the answer of a batch: from the lowest failed record on, Kinesis delivers again."""
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in sequence_numbers]}
+def failures(records: list[str]) -> Json:
+    """Return the answer of a batch: from the lowest failed record on, Kinesis delivers again; SQS, just the failed."""
+    return {"batchItemFailures": [{"itemIdentifier": record} for record in records]}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 _CONNECT_SECONDS = 2
-_PIPELINE_SECONDS = 305  # an Express execution takes five minutes at most
+_PIPELINE_SECONDS = "305"  # an Express execution takes five minutes at most
 
 
 def ports() -> Ports:
@@ -87,7 +87,8 @@ def _express() -> Any:  # noqa: ANN401  boto3 makes its clients' types at run ti
     """
     prefix = os.environ.get("EXPRESS_HOST_PREFIX", "true") == "true"  # an emulator has one host, without `sync-`
     once = {"mode": "standard", "total_max_attempts": 1}
-    return client("stepfunctions", retries=once, read_timeout=_PIPELINE_SECONDS, inject_host_prefix=prefix)
+    seconds = int(os.environ.get("PIPELINE_SECONDS", _PIPELINE_SECONDS))
+    return client("stepfunctions", retries=once, read_timeout=seconds, inject_host_prefix=prefix)
 
 
 def _tenants(text: str) -> Mapping[str, TenantPolicy]:

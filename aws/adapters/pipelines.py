@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from botocore.exceptions import ReadTimeoutError
+
 from aws.adapters.verdicts import verdicts
 from shared.errors import NotFound, Permanent, Transient
 
@@ -13,10 +15,15 @@ from shared.errors import NotFound, Permanent, Transient
 _PASSING = frozenset({"Transient", "States.Timeout", "Lambda.TooManyRequestsException", "Lambda.ServiceException"})
 
 
+class StillRunning(Transient):
+    """The execution takes longer than the client waits; it may well go on, so it should not be started again."""
+
+
 class ExpressPipelines:
     """The `Pipelines` port: workflow names to state machines.
 
-    The client must not retry (at most once is what a synchronous execution promises) and must wait five minutes.
+    The client must not retry: at most once is what a synchronous execution promises. Who waits less than its five
+    minutes may be told `StillRunning`.
     """
 
     def __init__(self, stepfunctions: Any, machines: Mapping[str, str]) -> None:  # noqa: ANN401  boto3 makes its types
@@ -29,12 +36,19 @@ class ExpressPipelines:
         if machine is None:
             raise NotFound(f"no pipeline for {workflow!r}; known: {', '.join(self._machines)}")
         with verdicts(f"pipeline {name}"):
-            ended = self._stepfunctions.start_sync_execution(
-                stateMachineArn=machine, name=name, input=json.dumps(dict(given))
-            )
+            ended = self._started(machine, name, json.dumps(dict(given)))
         if ended["status"] == "SUCCEEDED":
             return cast("Mapping[str, Any]", json.loads(ended["output"]))
         error, cause = ended.get("error") or "pipeline-failed", ended.get("cause") or f"pipeline {name} failed"
         if ended["status"] == "TIMED_OUT" or error in _PASSING:
             raise Transient(cause)
         raise Permanent(cause, code=error)
+
+    def _started(self, machine: str, name: str, given: str) -> dict[str, Any]:
+        try:
+            ended: dict[str, Any] = self._stepfunctions.start_sync_execution(
+                stateMachineArn=machine, name=name, input=given
+            )
+        except ReadTimeoutError as error:
+            raise StillRunning(f"pipeline {name} takes longer than anybody waits here") from error
+        return ended

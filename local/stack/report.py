@@ -15,10 +15,16 @@ from local.stack.state import State
 
 _ENVIRONMENT = "env"
 _SAMPLE = "tests/samples/event.json"
-_CLIENT = (
-    "import asyncio, sys; from azure.durable_functions import DurableOrchestrationClient as Client;"
-    " print([one.instance_id for one in asyncio.run(Client(sys.argv[1]).get_status_all())])"
-)
+_CLIENT = """
+import asyncio, sys
+from azure.durable_functions import DurableOrchestrationClient
+from azure.durable_functions.models.utils.http_utils import _close_session
+async def main():
+    for one in await DurableOrchestrationClient(sys.argv[1]).get_status_all():
+        print(one.instance_id, one.runtime_status)
+    await _close_session()
+asyncio.run(main())
+"""
 
 
 def endpoints(parts: Sequence[Part], state: State) -> list[tuple[str, str, str]]:

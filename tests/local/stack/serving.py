@@ -15,7 +15,9 @@ from local.stack.part import Command, Part, Room
 _APPS = Path(__file__).parent / "apps"
 HOST_JSON = {
     "version": "2.0",
-    "extensions": {"queues": {"maxDequeueCount": 3, "visibilityTimeout": "00:00:00", "maxPollingInterval": "00:00:00.2"}},
+    "extensions": {
+        "queues": {"maxDequeueCount": 3, "visibilityTimeout": "00:00:00", "maxPollingInterval": "00:00:00.2"}
+    },
 }
 
 

@@ -200,9 +200,13 @@ def test_a_reused_pid_is_left_alone(supervise: MakeSupervisor, folder: Path) -> 
 
 def test_a_state_from_before_a_restart_of_the_machine(folder: Path) -> None:
     """What ran before the machine was restarted runs no more, whatever has its pid now."""
-    me = Process(os.getpid(), processes._row(os.getpid()).began)  # type: ignore[union-attr]  it runs this test
-    state.save(folder, state.State("old", "another boot", {"first": Entry(me, {"http": 1}, ready=True)}))
-    assert state.load(folder).entries["first"].process is None
+    row = processes._row(os.getpid())
+    assert row is not None
+    me = Entry(Process(row.pid, row.began), {"http": 1}, ready=True)
+    state.save(folder, state.State("now", processes.boot(), {"first": me}))
+    assert state.load(folder).lives("first")
+    state.save(folder, state.State("now", "another boot", {"first": me}))
+    assert not state.load(folder).lives("first")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"mark": 1}', '{"mark": "x", "boot": "", "parts": {"a": {}}}'])

@@ -1,0 +1,257 @@
+"""The home store for the other clouds: its ports as operations over HTTPS, one table of them.
+
+An operation is a request model and one call of a port. Nothing is decided here, and no tenant is taken from a token:
+who may come in at all is a function of this fabric, which speaks for every tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from aws.adapters.pipelines import StillRunning
+from aws.adapters.telemetry import count
+from aws.verdicts import http
+from aws.wire import Json, Request, answer, event_of, peer_request
+from aws.wiring import ports
+from shared.app.findings import findings
+from shared.core.approval import Approval
+from shared.core.journal import Entry
+from shared.core.routes import Route
+from shared.core.task import Progress, Task
+from shared.core.workflow import pipeline_input
+from shared.errors import Permanent
+from shared.events.catalog import AnyEvent, explain
+from shared.events.envelope import Event
+from shared.events.ids import Entity, Position, TaskId, Tenant
+from shared.events.strict import load_object
+from shared.ports import Change, Ports
+
+NOT_UNDERSTOOD = "not-understood"  # the two clouds run different versions: a fault of neither task nor document
+MOST_ANSWERED = 1024 * 1024  # bytes of a list's items; Lambda answers with 6 MB, in which they are escaped once more
+_MOST_LISTED = 1000
+_ITSELF = frozenset({"oversize", "too-deep"})  # what is wrong with the content, whoever understands it
+
+# The models that come in were written by these same models on another cloud; ids are theirs to judge.
+_Told = Annotated[Event[Any], BeforeValidator(event_of)]
+_Limit = Annotated[int, Field(ge=1, le=_MOST_LISTED)]
+
+
+class Asked(BaseModel):
+    """What an operation is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OfTask(Asked):
+    """A task by its id."""
+
+    tenant: Tenant
+    task: str
+
+
+class OfEntity(Asked):
+    """An entity by its name."""
+
+    tenant: Tenant
+    entity: Entity
+
+
+class OfStep(OfTask):
+    """A step of a task's document."""
+
+    document: int
+    step: str
+
+
+class OfApproval(Asked):
+    """An approval by its id."""
+
+    tenant: Tenant
+    approval: str
+
+
+class Paged(Asked):
+    """Some of a tenant's, in the order of their ids, those after one."""
+
+    tenant: Tenant
+    limit: _Limit
+    after: str = ""
+
+
+class Unsent(Asked):
+    """How many unsent events, and whose."""
+
+    limit: _Limit
+    tenant: Tenant | None = None
+    entity: Entity | None = None
+
+
+class Decided(Asked):
+    """All that one decision writes: `shared.ports.Change` as JSON."""
+
+    task: Task
+    expected: int = Field(ge=0)
+    events: tuple[_Told, ...]
+    claim: str | None = None
+    entry: Entry | None = None
+    approvals: tuple[Approval, ...] = ()
+
+
+class Sent(Asked):
+    """Events that were published."""
+
+    events: tuple[_Told, ...]
+
+
+class Addressed(Asked):
+    """An event and the route it goes."""
+
+    route: Route
+    event: _Told
+
+
+class Published(Asked):
+    """Messages for the bus, in their order."""
+
+    messages: tuple[Addressed, ...]
+
+
+class OfDocument(Asked):
+    """A document of a task, as a pipeline's input names it; what else that input has is the pipeline's."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    tenant: Tenant
+    task: TaskId
+    document: Position
+
+
+class Execution(Asked):
+    """One execution of a pipeline."""
+
+    workflow: str
+    name: str
+    given: OfDocument
+
+
+def _commit(mine: Ports, asked: Decided) -> Json:
+    change = Change(asked.task, asked.expected, asked.events, asked.claim, asked.entry, asked.approvals)
+    mine.tasks.commit(change)
+    return {}
+
+
+def _publish(mine: Ports, asked: Published) -> Json:
+    mine.bus.publish([(message.route, message.event) for message in asked.messages])
+    return {}
+
+
+def _mark_sent(mine: Ports, asked: Sent) -> Json:
+    mine.outbox.mark_sent(asked.events)
+    return {}
+
+
+def _find_entry(mine: Ports, asked: OfStep) -> Json:
+    entry = mine.journal.find(asked.tenant, asked.task, asked.document, asked.step)
+    return {"entry": entry and entry.model_dump(mode="json")}
+
+
+def _run(mine: Ports, asked: Execution) -> Json:
+    """Run a pipeline to its end, or as long as anybody may wait here; then `look` tells how it ended."""
+    try:
+        return {"output": mine.pipelines.run(asked.workflow, asked.name, asked.given.model_dump(mode="json"))}
+    except StillRunning:
+        count("PipelinesLong")
+        return {"output": None}
+
+
+def _look(mine: Ports, asked: OfDocument) -> Json:
+    """Return the output that a document's pipeline will end with, as soon as its journal and its task have it."""
+    task = mine.tasks.load(asked.tenant, asked.task)
+    progress = task.at(asked.document)
+    if progress is Progress.FAILED:
+        raise Permanent("the document failed; its record says why", code="pipeline-failed")
+    if progress is Progress.CANCELLED:
+        raise Permanent("the task is over", code="task-over")
+    try:
+        found = findings(mine, task, asked.document)
+    except Permanent as missing:
+        if missing.code != "not-ready":
+            raise
+        return {"output": None}
+    if not found.asks and progress is not Progress.REVIEWED:  # the pipeline still has to record it
+        return {"output": None}
+    return {"output": pipeline_input(task.tenant, task.id, asked.document) | {"results": found.steps}}
+
+
+def _listed(name: str, found: Sequence[Task | Approval | AnyEvent]) -> Json:
+    """Return as many as one answer holds, from the first on, and whether there were more."""
+    shown: list[Json] = []
+    room = MOST_ANSWERED
+    for one in found:
+        room -= len(one.model_dump_json().encode())
+        if shown and room < 0:
+            break
+        shown.append(one.model_dump(mode="json", exclude_none=True))
+    return {name: shown, "more": len(shown) < len(found)}
+
+
+class Operation(NamedTuple):
+    """What is asked, and what is done with it."""
+
+    asks: type[Asked]
+    does: Callable[[Ports, Any], Json]
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "tasks.load": Operation(OfTask, lambda mine, of: {"task": mine.tasks.load(of.tenant, of.task).model_dump(mode="json")}),
+    "tasks.last_sequence": Operation(OfEntity, lambda mine, of: {"last": mine.tasks.last_sequence(of.tenant, of.entity)}),
+    "tasks.page": Operation(
+        Paged, lambda mine, of: _listed("tasks", mine.tasks.page(of.tenant, limit=of.limit, after=of.after))
+    ),
+    "tasks.commit": Operation(Decided, _commit),
+    "outbox.unsent": Operation(
+        Unsent,
+        lambda mine, of: _listed("events", mine.outbox.unsent(limit=of.limit, tenant=of.tenant, entity=of.entity)),
+    ),
+    "outbox.mark_sent": Operation(Sent, _mark_sent),
+    "journal.find": Operation(OfStep, _find_entry),
+    "approvals.find": Operation(
+        OfApproval,
+        lambda mine, of: {"approval": mine.approvals.find(of.tenant, of.approval).model_dump(mode="json")},
+    ),
+    "approvals.pending": Operation(
+        Paged, lambda mine, of: _listed("approvals", mine.approvals.pending(of.tenant, limit=of.limit, after=of.after))
+    ),
+    "bus.publish": Operation(Published, _publish),
+    "pipelines.run": Operation(Execution, _run),
+    "pipelines.look": Operation(OfDocument, _look),
+}
+
+
+def serve(request: Request) -> Json:
+    """POST /home/{operation}: do what a port of the home store does."""
+    name = request.path["operation"]
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise Permanent(f"no operation {name[:80]!r}; known: {', '.join(OPERATIONS)}", code=NOT_UNDERSTOOD)
+    return answer(200, operation.does(ports(), _read(operation.asks, request.body)))
+
+
+def _read(model: type[Asked], body: bytes) -> Asked:
+    try:
+        return model.model_validate(load_object(body))
+    except ValidationError as error:
+        raise explain(error, code=NOT_UNDERSTOOD) from error
+    except Permanent as fault:
+        if fault.code in _ITSELF:
+            raise
+        raise Permanent(f"[{fault.code}] {fault}", code=NOT_UNDERSTOOD) from fault
+
+
+ROUTES = {"POST /home/{operation}": serve}
+
+handler = http(ROUTES, peer_request)
