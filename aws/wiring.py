@@ -1,11 +1,22 @@
 """Environment to ports, on AWS. Only here is the environment read, and only here are clients made.
 
 AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+
+The forwarder alone reads where the neighbours are and how to get a token for each:
+REVIEWS_URL    https://<app>.azurewebsites.net/api/reviews; empty: there is no Azure (yet)
+RECORDS_TOPIC  projects/…/topics/…; empty: there is no GCP (yet)
+PUBSUB_URL     where Pub/Sub's REST API is, if not at Google
+REVIEWS_TOKEN, RECORDS_TOKEN
+               entra:<tenant>/<client>/<scope>      the role's token, exchanged at Entra ID
+               google://iam.googleapis.com/…        likewise, by that workload identity provider
+               file:///… or http://127.0.0.1:…      what is there; for one machine
+               (nothing)                            no token; for an emulator
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -13,11 +24,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from aws.adapters.handover import Handover
+    from aws.adapters.web import Web
     from shared.core.admission import TenantPolicy
     from shared.ports import Ports
 
 _ATTEMPTS = 3
 _CONNECT_SECONDS = 2
+_NEIGHBOUR_SECONDS = 10.0
+_PUBSUB = "https://pubsub.googleapis.com"
+_ENTRA_AUDIENCE = "api://AzureADTokenExchange"  # what Entra ID wants a token to be meant for
 _PIPELINE_SECONDS = "305"  # an Express execution takes five minutes at most
 
 
@@ -69,6 +85,43 @@ def amazon() -> Ports:
         now=lambda: datetime.now(UTC),
         dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
     )
+
+
+@cache
+def handovers() -> Mapping[str, Handover]:
+    """Return the hand-over queues by their names, each with the neighbour it leads to."""
+    from aws.adapters.handover import Handover  # noqa: PLC0415  SDKs load when they are needed
+    from aws.adapters.neighbours import AzureReviews, PubsubTopic  # noqa: PLC0415
+    from aws.adapters.web import Web  # noqa: PLC0415
+    from shared.core.routes import Route  # noqa: PLC0415
+
+    web, sqs = Web(_NEIGHBOUR_SECONDS), client("sqs")
+    found: list[Handover] = []
+    if reviews := os.environ.get("REVIEWS_URL"):
+        bus = AzureReviews(web, reviews, _token(web, os.environ.get("REVIEWS_TOKEN", "")))
+        found.append(Handover(sqs, os.environ["REVIEWS_QUEUE_URL"], Route.REVIEWS, bus))
+    if topic := os.environ.get("RECORDS_TOPIC"):
+        token = _token(web, os.environ.get("RECORDS_TOKEN", ""))
+        records = PubsubTopic(web, os.environ.get("PUBSUB_URL") or _PUBSUB, topic, token)
+        found.append(Handover(sqs, os.environ["RECORDS_QUEUE_URL"], Route.RECORDS, records))
+    return {one.queue: one for one in found}
+
+
+def _token(web: Web, said: str) -> Callable[[], str]:
+    """Return the source of tokens that a setting names."""
+    from aws.adapters import tokens  # noqa: PLC0415  loads when it is needed
+
+    kind, _, rest = said.partition(":")
+    match kind:
+        case "":
+            return lambda: ""
+        case "entra":
+            vouched = tokens.WebIdentity(client("sts"), _ENTRA_AUDIENCE)
+            return tokens.Kept(tokens.entra(web, vouched, *rest.split("/", 2)), time.monotonic)
+        case "google":
+            vouched = tokens.WebIdentity(client("sts"), f"https:{rest}")
+            return tokens.Kept(tokens.google(web, vouched, rest), time.monotonic)
+    return tokens.Place(web, said)
 
 
 def client(service: str, **settings: Any) -> Any:  # noqa: ANN401  boto3 makes its clients' types at run time

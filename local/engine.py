@@ -7,7 +7,7 @@ engine on the same folder goes on. One engine works at a time; others may submit
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,6 +22,7 @@ from local.sqlite.documents import LocalDocuments
 from shared.app.commit import relay
 from shared.core.routes import Route
 from shared.errors import FabricError
+from shared.models.extractive import Extractive
 
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
@@ -44,6 +45,9 @@ class Engine:
         self.database = Database(home / "fabric.db" if home else None)
         self.express = aws.Express(clock)
         self.ports = wiring.embedded(self.database, self.express, clock.now)
+        # All effects of a delivery are rows of this file, so they commit together; a paid call is none of them,
+        # and its intent must be committed before it is made.
+        self._together = self.database.transaction if isinstance(self.ports.models, Extractive) else nullcontext
         self.broker = Broker(self.database)
         self.documents = LocalDocuments(self.database)
         self.azure = Azure(self.database, clock.now)
@@ -102,7 +106,13 @@ class Engine:
 
     def _round(self, heard: Callable[[Message], None]) -> bool:
         """Give every part a turn; False when none had anything to do."""
-        turns = [self._work(), self._pipelines(), self._reviews(), self.azure.turn(), self._records(heard)]
+        turns = [
+            self._work(),
+            self._pipelines(),
+            self._reviews(),
+            self.azure.turn(self._together),
+            self._records(heard),
+        ]
         return any(turns)
 
     def _take(self, route: Route, limit: int) -> list[Message]:
@@ -110,23 +120,25 @@ class Engine:
 
     def _work(self) -> bool:
         messages = self._take(Route.WORK, _WORK_BATCH)
-        if messages:
+        if not messages:
+            return False
+        with self._together():
             again = aws.deliver_work(messages)
             self.broker.done([message for message in messages if message.id not in again])
-            for message in messages:
-                if message.id in again:
-                    self._again(message, "the dispatcher reported it as failed")
-        return bool(messages)
+        for message in messages:
+            if message.id in again:
+                self._again(message, "the dispatcher reported it as failed")
+        return True
 
     def _pipelines(self) -> bool:
         messages = self._take(Route.PIPELINE, _SMALL_BATCH)
         for message in messages:
             try:
-                self.express.start(message, self.ports.tasks.load)
+                with self._together():
+                    self.express.start(message, self.ports.tasks.load)
+                    self.broker.done([message])
             except FabricError as problem:
                 self._again(message, f"{type(problem).__name__}: {problem}")
-            else:
-                self.broker.done([message])
         return bool(messages)
 
     def _reviews(self) -> bool:
@@ -140,13 +152,13 @@ class Engine:
         return bool(messages)
 
     def _records(self, heard: Callable[[Message], None]) -> bool:
-        """Push a batch to the recorder in one transaction: all its effects are rows of this same file."""
+        """Push a batch to the recorder."""
         messages = self._take(Route.RECORDS, _RECORD_BATCH)
         if not messages:
             return False
         held: set[str] = set()
         recorded: list[Message] = []
-        with self.database.transaction():
+        with self._together():
             for message in messages:
                 if message.key not in held and not self._record(message):
                     held.add(message.key)

@@ -6,6 +6,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from local.clouds import aws
@@ -108,9 +110,11 @@ class Review:
 
     def collected(self) -> list[Item]:
         """Return the items with what the record says about each."""
-        tasks = dict.fromkeys(item.task for item in self.items if item.task)
-        told = {task: _Told(self.engine, self.engine.ports.tasks.load(TENANT, task)) for task in tasks}
-        return [told[item.task].about(item) if item.task else item for item in self.items]
+        found: list[Item] = []
+        for task, items in groupby(self.items, key=attrgetter("task")):
+            told = _Told(self.engine, self.engine.ports.tasks.load(TENANT, task)) if task else None
+            found += [told.about(item) if told else item for item in items]
+        return found
 
 
 def claims(person: str) -> dict[str, str]:

@@ -7,10 +7,9 @@ who may come in at all is a function of this fabric, which speaks for every tena
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from aws.adapters.pipelines import StillRunning
 from aws.adapters.telemetry import count
@@ -25,7 +24,6 @@ from shared.core.task import Progress, Task
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent
 from shared.events.catalog import AnyEvent, explain
-from shared.events.envelope import Event
 from shared.events.ids import Entity, Position, TaskId, Tenant
 from shared.events.strict import load_object
 from shared.ports import Change, Ports
@@ -36,7 +34,7 @@ _MOST_LISTED = 1000
 _ITSELF = frozenset({"oversize", "too-deep"})  # what is wrong with the content, whoever understands it
 
 # The models that come in were written by these same models on another cloud; ids are theirs to judge.
-_Told = Annotated[Event[Any], BeforeValidator(event_of)]
+_Told = Annotated[AnyEvent, PlainValidator(event_of)]
 _Limit = Annotated[int, Field(ge=1, le=_MOST_LISTED)]
 
 
@@ -195,7 +193,7 @@ def _listed(name: str, found: Sequence[Task | Approval | AnyEvent]) -> Json:
         room -= len(one.model_dump_json().encode())
         if shown and room < 0:
             break
-        shown.append(one.model_dump(mode="json", exclude_none=True))
+        shown.append(one.model_dump(mode="json"))
     return {name: shown, "more": len(shown) < len(found)}
 
 
@@ -207,8 +205,12 @@ class Operation(NamedTuple):
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "tasks.load": Operation(OfTask, lambda mine, of: {"task": mine.tasks.load(of.tenant, of.task).model_dump(mode="json")}),
-    "tasks.last_sequence": Operation(OfEntity, lambda mine, of: {"last": mine.tasks.last_sequence(of.tenant, of.entity)}),
+    "tasks.load": Operation(
+        OfTask, lambda mine, of: {"task": mine.tasks.load(of.tenant, of.task).model_dump(mode="json")}
+    ),
+    "tasks.last_sequence": Operation(
+        OfEntity, lambda mine, of: {"last": mine.tasks.last_sequence(of.tenant, of.entity)}
+    ),
     "tasks.page": Operation(
         Paged, lambda mine, of: _listed("tasks", mine.tasks.page(of.tenant, limit=of.limit, after=of.after))
     ),

@@ -36,6 +36,7 @@ PROBLEM = "application/problem+json"
 PRINCIPAL = "X-MS-CLIENT-PRINCIPAL"
 MAX_DECISION = 16 * 1024
 MAX_PAGE = 100
+PEER = "fabric"  # the role of the fabric's own functions on other clouds
 
 # What a claim may be called: short, as Entra's v2 tokens say it, or long, as App Service maps it.
 _TENANT_CLAIMS = ("tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
@@ -172,6 +173,19 @@ def caller_of(headers: Mapping[str, str], *, vouched: bool) -> Caller:
         return _caller(_claims(header))
     except ValidationError as error:
         raise Permanent(str(explain(error)), code="unauthenticated", where=PRINCIPAL) from error
+
+
+def tenant_spoken_for(headers: Mapping[str, str], *, vouched: bool) -> str | None:
+    """Return the one tenant whose events the caller may bring; None for the fabric's own functions: any tenant's.
+
+    An application's token has no person in it, so those are known by their role alone.
+    """
+    header = headers.get(PRINCIPAL)
+    if vouched and header:
+        claims = _claims(header)
+        if any(PEER in claims.get(kind, ()) for kind in ("@role", *_ROLE_CLAIMS)):
+            return None
+    return caller_of(headers, vouched=vouched).tenant
 
 
 def _claims(header: str) -> dict[str, list[str]]:

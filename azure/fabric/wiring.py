@@ -1,11 +1,16 @@
 """Environment to ports, on Azure. Only here is the environment read, and only here are clients made.
 
-AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+AGENTFABRIC_PORTS  "module:callable" names another place that has ports: a laptop, a test
+HOME_URL           the home store's API on another cloud; without it the home is this storage account
+HOME_AUDIENCE      whom the managed identity's token is for, as the home's authorizer wants it
+HOME_TOKEN         file:///… or http://127.0.0.1:…, where a token is found instead; for one machine
+PIPELINES          "module:callable" yields the way to AWS; only where the home is here
 """
 
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -16,16 +21,19 @@ if TYPE_CHECKING:
 
     from azure.storage.queue import QueueClient
 
+    from azure.fabric.adapters.web import Web
     from shared.core.admission import TenantPolicy
-    from shared.ports import Pipelines, Ports, Records
+    from shared.ports import Documents, Pipelines, Ports, Records
 
 TABLE = "agentfabric"
 CONTAINER = "documents"
+_HOME_SECONDS = 32.0  # the home's API gives up after thirty
 
 
 def ports() -> Ports:
     """Return the ports of this place."""
-    made: Ports = _named(os.environ.get("AGENTFABRIC_PORTS", "azure.fabric.wiring:storage"))()
+    ours = "azure.fabric.wiring:home" if os.environ.get("HOME_URL") else "azure.fabric.wiring:storage"
+    made: Ports = _named(os.environ.get("AGENTFABRIC_PORTS", ours))()
     return made
 
 
@@ -51,8 +59,45 @@ def refuse_objects_in_json() -> None:
 
 
 @cache
+def home() -> Ports:
+    """Return the ports on the home store of another cloud; nothing of the control state is kept here."""
+    from azure.fabric.adapters import home as homes  # noqa: PLC0415  loads when it is needed
+    from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
+    from azure.fabric.adapters.web import Web  # noqa: PLC0415
+    from shared.models.extractive import Extractive  # noqa: PLC0415
+    from shared.ports import Ports  # noqa: PLC0415
+
+    web = Web(_HOME_SECONDS)
+    there = homes.Home(web, os.environ["HOME_URL"], _token(web))
+    return Ports(
+        tasks=homes.HomeTasks(there),
+        outbox=homes.HomeOutbox(there),
+        bus=homes.HomeBus(there),
+        journal=homes.HomeJournal(there),
+        approvals=homes.HomeApprovals(there),
+        documents=cast("Documents", Elsewhere("documents", "they lie beside the home store; reviews read its journal")),
+        models=Extractive(),
+        pipelines=homes.HomePipelines(there, time.sleep),
+        records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
+        tenants=_tenants(os.environ["TENANTS"]),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _token(web: Web) -> Callable[[], str]:
+    """Return the source of tokens for the home: a named place, else the function app's own identity."""
+    from azure.fabric.adapters.tokens import Kept, ManagedIdentity, Place  # noqa: PLC0415  loads when it is needed
+
+    named = os.environ.get("HOME_TOKEN")
+    if named:
+        return Place(web, named)
+    endpoint, header = os.environ["IDENTITY_ENDPOINT"], os.environ["IDENTITY_HEADER"]  # the platform's names for them
+    return Kept(ManagedIdentity(web, endpoint, header, os.environ["HOME_AUDIENCE"]), time.time)
+
+
+@cache
 def storage() -> Ports:
-    """Return the ports on one storage account; PIPELINES="module:callable" yields the way to AWS.
+    """Return the ports on one storage account: this is the home store.
 
     Clients are made once per process, on first use. Their SDKs' own retries are the only ones below the engine's.
     """

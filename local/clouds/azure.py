@@ -6,6 +6,7 @@ import base64
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -64,11 +65,12 @@ class Azure:
         """Take back what a dead engine was at."""
         self.host.hub.recover()
 
-    def turn(self) -> bool:
-        """Run some episodes and activities that are due; False when there were none."""
+    def turn(self, together: Callable[[], AbstractContextManager[object]] = nullcontext) -> bool:
+        """Run some episodes and activities that are due, each inside `together`; False when there were none."""
         for unit in range(_UNITS_A_TURN):
-            if not self.host.hub.run_once():
-                return unit > 0
+            with together():
+                if not self.host.hub.run_once():
+                    return unit > 0
         return True
 
     def next_due(self) -> float | None:

@@ -133,9 +133,7 @@ class Hub:
     def purge(self, query: Query | str) -> int:
         """Delete ended instances with the ended ones that they started; return how many."""
         with self._store.transaction():
-            chosen = (
-                [query] if isinstance(query, str) else [found.id for found in self._store.instances(query)]
-            )
+            chosen = [query] if isinstance(query, str) else [found.id for found in self._store.instances(query)]
             family = {member.id: member for top in chosen for member in self._ended_family(top)}
             self._store.forget(family)
         return len(family)
@@ -283,6 +281,4 @@ class Hub:
 def _check_id(instance: str) -> None:
     fit = 0 < len(instance) <= _LONGEST_ID and instance.isprintable() and not instance.startswith("@")
     if not fit or _UNFIT_FOR_IDS.intersection(instance):
-        raise Permanent(
-            "an instance id has 1 to 200 printable characters, none of / \\ # ? %", code="invalid-id"
-        )
+        raise Permanent("an instance id has 1 to 200 printable characters, none of / \\ # ? %", code="invalid-id")

@@ -149,9 +149,7 @@ class ManagementApi:
 
     def _accepted(self, instance: str) -> Answer:
         links = self.links(instance)
-        return Answer(
-            HTTPStatus.ACCEPTED, links, {"Location": links["statusQueryGetUri"], "Retry-After": "10"}
-        )
+        return Answer(HTTPStatus.ACCEPTED, links, {"Location": links["statusQueryGetUri"], "Retry-After": "10"})
 
     def _status(self, instance: str, request: _Request) -> Answer:
         found = self._hub.status(instance)
@@ -218,9 +216,7 @@ class ManagementApi:
     def _restart(self, instance: str, *, anew: bool) -> Answer:
         found = self._hub.status(instance)
         if found is None:
-            return _refusal(
-                HTTPStatus.BAD_REQUEST, "InstanceId does not match a valid orchestration instance."
-            )
+            return _refusal(HTTPStatus.BAD_REQUEST, "InstanceId does not match a valid orchestration instance.")
         chosen = self._new_id() if anew else instance
         if self._hub.start(found.name, chosen, found.input, version=found.version, replace_finished=True):
             return self._accepted(chosen)

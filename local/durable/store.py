@@ -118,8 +118,7 @@ class Store:
     def send(self, messages: Iterable[Message]) -> None:
         """Put messages on their way."""
         self._run_many(
-            "INSERT INTO durable_messages (instance, type, body, due, generation, task, name)"
-            " VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO durable_messages (instance, type, body, due, generation, task, name) VALUES (?,?,?,?,?,?,?)",
             [(m.instance, m.type, m.body, m.due, m.generation, m.task, m.name) for m in messages],
         )
 
@@ -174,16 +173,13 @@ class Store:
     def queue(self, activities: Iterable[Activity]) -> None:
         """Let activities wait for being run."""
         self._run_many(
-            "INSERT INTO durable_activities (instance, generation, task, name, input, due)"
-            " VALUES (?,?,?,?,?,?)",
+            "INSERT INTO durable_activities (instance, generation, task, name, input, due) VALUES (?,?,?,?,?,?)",
             [(a.instance, a.generation, a.task, a.name, a.input, a.due) for a in activities],
         )
 
     def first_activity(self) -> int | None:
         """Return when the oldest waiting activity was queued."""
-        row = self._run(
-            "SELECT due FROM durable_activities WHERE claimed = 0 ORDER BY due, id LIMIT 1"
-        ).fetchone()
+        row = self._run("SELECT due FROM durable_activities WHERE claimed = 0 ORDER BY due, id LIMIT 1").fetchone()
         return None if row is None else row[0]
 
     def claim(self) -> Activity | None:

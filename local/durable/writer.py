@@ -54,8 +54,7 @@ class Writer:
         self._store.save(instances)
         kind = EventType.EXECUTION_STARTED
         self._store.send(
-            Message(i.id, kind, started(i.name, i.version, i.updated), i.updated, i.generation)
-            for i in instances
+            Message(i.id, kind, started(i.name, i.version, i.updated), i.updated, i.generation) for i in instances
         )
 
     def end(self, instance: Instance, ending: Ending, now: int, *, tell: bool = True) -> None:
@@ -63,9 +62,7 @@ class Writer:
         self._store.clear_messages(instance.id)
         if not self._keep_history:
             self._store.clear_history(instance.id)
-        ended = replace(
-            instance, status=ending.status, output=ending.output, updated=max(now, instance.updated)
-        )
+        ended = replace(instance, status=ending.status, output=ending.output, updated=max(now, instance.updated))
         self._store.save([ended])
         if tell:
             self._tell_parent(instance, ending, now)

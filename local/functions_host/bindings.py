@@ -102,9 +102,7 @@ def queue_message(given: QueueInput) -> func.QueueMessage:
 
 def timer_request(*, past_due: bool) -> func.TimerRequest:
     """Return the tick as the function sees it."""
-    request: func.TimerRequest = _decode(
-        "timerTrigger", Datum(json.dumps({"IsPastDue": past_due}), "json"), {}
-    )
+    request: func.TimerRequest = _decode("timerTrigger", Datum(json.dumps({"IsPastDue": past_due}), "json"), {})
     return request
 
 

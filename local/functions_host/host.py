@@ -127,9 +127,7 @@ class FunctionsHost:
         from local.functions_host.client import durable_client  # noqa: PLC0415  half a second, for durable apps only
 
         invocation = self._new_id()
-        given: dict[str, object] = {
-            name: durable_client(self.management, invocation) for name in function.clients
-        }
+        given: dict[str, object] = {name: durable_client(self.management, invocation) for name in function.clients}
         if function.wants_context:
             given["context"] = bindings.InvocationContext(function.name, invocation)
         return given
@@ -165,9 +163,7 @@ class FunctionsHost:
             return func.HttpResponse(status_code=405, headers={"Allow": ", ".join(sorted(allowed))})
         return func.HttpResponse(status_code=404)
 
-    def _manage(
-        self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
-    ) -> func.HttpResponse:
+    def _manage(self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]) -> func.HttpResponse:
         answer = self.management.handle(method, path, query, body, headers)
         text = None if answer.body is None else json.dumps(answer.body)
         return func.HttpResponse(
@@ -176,9 +172,7 @@ class FunctionsHost:
 
     def _listening(self, kind: str, setting: str, source: str) -> index.Function:
         for function in self.functions.values():
-            if function.kind == kind and source == (
-                function.trigger.get(setting) if setting else function.name
-            ):
+            if function.kind == kind and source == (function.trigger.get(setting) if setting else function.name):
                 return function
         raise NotFound(f"no {kind} listens to '{source}'")
 

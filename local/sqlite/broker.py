@@ -34,7 +34,8 @@ class Broker:
 
     def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
         """Enqueue all messages at once."""
-        rows = [(route.value, event.entity, encode(event), _attributes(event)) for route, event in messages]
+        bodies = {event.id: (encode(event), _attributes(event)) for _, event in messages}
+        rows = [(route.value, event.entity, *bodies[event.id]) for route, event in messages]
         with self._database.transaction() as connection:
             connection.executemany("INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows)
 
@@ -42,7 +43,7 @@ class Broker:
         """Return messages that are due, none of which overtakes an earlier one of its key."""
         rows = self._database.connection.execute(
             "SELECT id, key, body, attributes, attempts FROM messages WHERE route = ?1 AND due <= ?2"
-            " AND key NOT IN (SELECT key FROM messages WHERE route = ?1 AND due > ?2) ORDER BY id LIMIT ?3",
+            " AND key NOT IN (SELECT key FROM messages WHERE route = ?1 AND due > 0 AND due > ?2) ORDER BY id LIMIT ?3",
             (route.value, now, limit),
         )
         return [
@@ -79,7 +80,6 @@ class Broker:
         ).fetchone()
         due: float | None = row[0]
         return due
-
 
 
 class SqliteDeadLetters:

@@ -35,6 +35,7 @@ def _columns(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
 _entity_values, _billing_values, _parked_values = map(_columns, (EntityRecord, BillingRow, Parked))
 # Left to itself, the planner reads a tenant's whole trail in key order to find the few rows of a task.
 _AUDIT_OF = {True: "record_audit INDEXED BY record_audit_by_task", False: "record_audit"}
+_BILLING_OF = {True: "record_billing INDEXED BY record_billing_by_task", False: "record_billing"}
 _audit_head = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
 
 
@@ -81,7 +82,7 @@ class SqliteRecords:
         """Return what was used."""
         where, values = _where(tenant=tenant, task=task)
         rows = self._database.connection.execute(
-            f"SELECT * FROM record_billing {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
+            f"SELECT * FROM {_BILLING_OF[task is not None]} {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
             values,
         )
         return [BillingRow(*row) for row in rows]

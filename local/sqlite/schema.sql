@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS record_billing (
   cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL,
   PRIMARY KEY (tenant, entity, sequence)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task);
+CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task, entity, sequence);
 CREATE TABLE IF NOT EXISTS record_parked (
   tenant TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL, cause TEXT NOT NULL, reason TEXT NOT NULL,
   body TEXT NOT NULL, at TEXT NOT NULL,

@@ -80,6 +80,7 @@ def members(process: Process) -> list[int]:
 
 def marked(mark: str) -> list[int]:
     """Return the living processes that carry the mark; only Linux lets us look."""
+    _reap()
     if not _PROC.joinpath("self", "environ").exists():
         return []
     wanted = f"{MARK}={mark}".encode()
@@ -121,6 +122,12 @@ def _signal_groups(processes: Sequence[Process], number: signal.Signals) -> None
         if members(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
+
+
+def _reap() -> None:
+    """Take leave of children that have ended, or that somebody else has stopped."""
+    for pid in [pid for pid, child in _CHILDREN.items() if child.poll() is not None]:
+        del _CHILDREN[pid]
 
 
 def boot() -> str:

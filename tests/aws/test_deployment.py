@@ -11,7 +11,7 @@ import yaml
 from moto import mock_aws
 
 from aws import wiring
-from aws.handlers import dispatch, ingress, tool
+from aws.handlers import dispatch, home, ingress, tool
 from aws.wire import MAX_BODY
 from shared.core.admission import TenantPolicy
 from shared.core.task import Status
@@ -65,7 +65,8 @@ def test_every_handler_is_deployed(template: Json, root: Path) -> None:
 def test_every_route_is_served(template: Json) -> None:
     """The API's routes are those that the handlers have in their tables."""
     functions = of_type(template, "AWS::Serverless::Function")
-    for name, table in (("IngressFunction", ingress.ROUTES), ("ToolFunction", tool.ROUTES)):
+    tables = {"IngressFunction": ingress.ROUTES, "ToolFunction": tool.ROUTES, "HomeFunction": home.ROUTES}
+    for name, table in tables.items():
         events = functions[name]["Properties"]["Events"].values()
         assert {f"{event['Properties']['Method']} {event['Properties']['Path']}" for event in events} == set(table)
 
@@ -91,7 +92,7 @@ def test_a_wildcard_has_its_reason(root: Path) -> None:
     wide = [number for number, line in enumerate(lines) if line.strip() in {'Resource: "*"', "Resource: '*'"}]
     for number in wide:
         assert any("# A wildcard, because" in line for line in lines[number - 15 : number])
-    assert len(wide) == 1
+    assert len(wide) == 2
 
 
 def test_state_is_protected(template: Json) -> None:
@@ -109,7 +110,7 @@ def test_state_is_protected(template: Json) -> None:
 
 def test_the_stream_reports_single_records(template: Json) -> None:
     """The dispatcher's partial answers count, and what is given up is told somewhere."""
-    (mapping,) = of_type(template, "AWS::Lambda::EventSourceMapping").values()
+    mapping = of_type(template, "AWS::Lambda::EventSourceMapping")["Dispatching"]
     assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["Properties"]["MaximumRetryAttempts"] > 0
     assert mapping["Properties"]["DestinationConfig"]["OnFailure"]["Destination"] == "UndeliveredQueue.Arn"

@@ -239,9 +239,7 @@ def test_timer_and_event_hub_functions_get_real_inputs(blueprint: Any, serve: Se
     )(take)
     host = serve()
     host.invoke_timer("tick", past_due=True)
-    host.invoke_event_hub(
-        "facts", [HubInput(b"one", "k", 1, enqueued=NOW), HubInput(b"two", "k", 2, enqueued=NOW)]
-    )
+    host.invoke_event_hub("facts", [HubInput(b"one", "k", 1, enqueued=NOW), HubInput(b"two", "k", 2, enqueued=NOW)])
     assert ticks == [True]
     assert batches == [[(b"one", "k", 1), (b"two", "k", 2)]]
 
@@ -253,9 +251,9 @@ def test_event_hub_function_of_cardinality_one_is_called_per_event(blueprint: An
     def take(event: func.EventHubEvent) -> None:
         seen.append((event.get_body(), event.partition_key, event.sequence_number))
 
-    blueprint.event_hub_message_trigger(
-        arg_name="event", event_hub_name="facts", connection="Hub", cardinality="one"
-    )(take)
+    blueprint.event_hub_message_trigger(arg_name="event", event_hub_name="facts", connection="Hub", cardinality="one")(
+        take
+    )
     serve().invoke_event_hub("facts", [HubInput(b"one", "k", 1), HubInput(b"two", "k", 2)])
     assert seen == [(b"one", "k", 1), (b"two", "k", 2)]
 

@@ -62,9 +62,7 @@ class App:
 class Rig:
     """One hub on one file; `restart` is what a new process does."""
 
-    def __init__(
-        self, path: Path, clock: Clock, build: Callable[[App], None], options: Options | None
-    ) -> None:
+    def __init__(self, path: Path, clock: Clock, build: Callable[[App], None], options: Options | None) -> None:
         self.path = path
         self.clock = clock
         self.options = options
@@ -76,9 +74,7 @@ class Rig:
         app.register_functions(own.blueprint)
         self.database = open_(self.path)
         names = iter(f"new-{number}" for number in range(10_000))
-        return FunctionsHost(
-            app, Store(self.database), self.clock, options=self.options, new_id=lambda: next(names)
-        )
+        return FunctionsHost(app, Store(self.database), self.clock, options=self.options, new_id=lambda: next(names))
 
     @property
     def hub(self) -> Hub:

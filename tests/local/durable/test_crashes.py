@@ -103,9 +103,7 @@ def flow(context: Context) -> Flow:
     timer = context.create_timer(context.current_utc_datetime + timedelta(days=2))
     yield context.task_any([decision, timer])
     timer.cancel()
-    items = yield context.task_all(
-        [context.call_sub_orchestrator("item", number) for number in range(0, 30, 10)]
-    )
+    items = yield context.task_all([context.call_sub_orchestrator("item", number) for number in range(0, 30, 10)])
     kept = yield context.call_activity_with_retry("moody", df.RetryOptions(1000, 9), "moody")
     counted = yield context.call_sub_orchestrator("loop", [3, 0])
     return [f"decided {decision.result}", items, kept, counted]

@@ -268,9 +268,7 @@ def test_history_is_shown_on_demand_without_payloads(rig: Rig) -> None:
     http(rig, "POST", "/instances/w/raiseEvent/go", "secret")
     rig.hub.run_until_idle()
     plain = http(rig, "GET", "/instances/w?showHistory=true&showInput=false")[1]
-    raised = next(
-        event for event in plain["historyEvents"] if event.get("Name") == "go" and "Input" not in event
-    )
+    raised = next(event for event in plain["historyEvents"] if event.get("Name") == "go" and "Input" not in event)
     assert raised["EventType"] in {15, 101}
     full = http(rig, "GET", "/instances/w?showHistory=true&showHistoryOutput=true")[1]
     assert any(event.get("Input") == '"secret"' for event in full["historyEvents"])

@@ -36,9 +36,7 @@ def test_activity_gets_and_returns_json_values(make_rig: Callable[..., Rig]) -> 
         return (yield context.call_activity("echo", context.get_input()))
 
     rig = make_rig(lambda app: (app.activity(echo), app.orchestrator(flow)))
-    rig.hub.start(
-        "flow", "one", '{"text": "quote \\" and ünïcode", "list": [1, null, 2.5], "nested": {"true": true}}'
-    )
+    rig.hub.start("flow", "one", '{"text": "quote \\" and ünïcode", "list": [1, null, 2.5], "nested": {"true": true}}')
     rig.hub.run_until_idle()
     assert rig.outcome("one") == ("Completed", value)
 

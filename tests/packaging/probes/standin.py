@@ -1,0 +1,103 @@
+"""The ports that deployed handlers find through AGENTFABRIC_PORTS=standin:ports: what a request needs, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.core.admission import TenantPolicy
+from shared.errors import NotFound
+from shared.events.document import DocumentRef
+from shared.ports import Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.core.recording import Verdict
+    from shared.core.task import Task
+    from shared.events.catalog import AnyEvent
+    from shared.ports import Change
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TENANTS = {name: TenantPolicy() for name in ("local", "acme", "9188040d-6c67-4c5b-b112-36a304b66dad")}
+
+
+class Memory:
+    """Tasks, outbox, bus, documents, approvals and records of one process."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.outbox: list[AnyEvent] = []
+        self.kept: dict[str, bytes] = {}
+
+    def load(self, tenant: str, task: str) -> Task:
+        """Return the task."""
+        if task not in self.tasks:
+            raise NotFound(f"{tenant} has no task {task}")
+        return self.tasks[task]
+
+    def last_sequence(self, tenant: str, entity: str) -> int:
+        """Return that nothing was said of the entity yet."""
+        return len([event for event in self.outbox if (event.tenant, event.partitionkey) == (tenant, entity)])
+
+    def commit(self, change: Change) -> None:
+        """Keep what was decided."""
+        self.tasks[change.task.id] = change.task
+        self.outbox += change.events
+
+    def unsent(self, **_: Any) -> Sequence[AnyEvent]:
+        """Return everything that was said."""
+        return self.outbox
+
+    def mark_sent(self, events: Sequence[AnyEvent]) -> None:
+        """Note nothing."""
+
+    def publish(self, messages: Sequence[Any]) -> None:
+        """Send nothing."""
+
+    def read(self, ref: DocumentRef) -> bytes:
+        """Return the bytes of that hash."""
+        return self.kept[ref.sha256]
+
+    def write(self, content: bytes, media_type: str, name: str = "") -> DocumentRef:
+        """Keep the bytes under their hash."""
+        digest = hashlib.sha256(content).hexdigest()
+        self.kept[digest] = content
+        return DocumentRef(uri=f"blob:{digest}", sha256=digest, size=len(content), media_type=media_type, name=name)
+
+    def find(self, tenant: str, approval: str) -> Any:
+        """Return that nobody was asked."""
+        raise NotFound(f"{tenant} has no approval {approval}")
+
+    def apply(self, event: AnyEvent, at: datetime) -> Verdict:
+        """Write the event's id where the test looks."""
+        Path(os.environ["APPLIED"]).write_text(f"{event.id} {at:%H:%M}", encoding="utf-8")
+        return "applied"
+
+
+@cache
+def memory() -> Memory:
+    """Return this process's memory."""
+    return Memory()
+
+
+def ports() -> Ports:
+    """Return ports on it."""
+    all_of_it: Any = memory()
+    return Ports(
+        tasks=all_of_it,
+        outbox=all_of_it,
+        bus=all_of_it,
+        journal=all_of_it,
+        approvals=all_of_it,
+        documents=all_of_it,
+        models=all_of_it,
+        pipelines=all_of_it,
+        records=all_of_it,
+        tenants=TENANTS,
+        now=lambda: NOON,
+    )
