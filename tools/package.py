@@ -46,7 +46,7 @@ RECIPES = {
     "gcp": Recipe(
         ("gcp", "shared"),
         {"gcp/main.py": "main.py", "gcp/requirements.txt": "requirements.txt", ".gcloudignore": ".gcloudignore"},
-        left_out=frozenset({"gcp/main.py"}),
+        left_out=frozenset({"gcp/main.py"}),  # it stands at the root
     ),
 }
 AWS_SOURCES = ("template.yaml", "samconfig.toml", "aws", "shared", "statemachines")

@@ -1,4 +1,4 @@
-"""The bridges between clouds: `python -m local.stack.bridge`. From AWS's hand-over queues to Azure's queue and Pub/Sub.
+"""The bridges between clouds: `python -m local.stack.bridge FOLDER`. AWS's hand-over queues to Azure's queue and Pub/Sub.
 
 A message is deleted behind its delivery, so a crash delivers twice and loses nothing. What cannot be delivered stays,
 and its entity's later messages stay behind it. May know the clouds' adapters; must not look into events further than
@@ -10,20 +10,27 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.stack.carried import Carried
 from shared.core.routes import Route
-from shared.errors import FabricError, Permanent
+from shared.errors import FabricError, Permanent, Transient
 from shared.events.catalog import parse
 
 if TYPE_CHECKING:
+    from shared.events.catalog import AnyEvent
     from shared.ports import Bus
 
 _BATCH, _WAIT_SECONDS, _HIDDEN_SECONDS = 10, 1, 30
 _SECONDS_AFTER_TROUBLE = 1.0
 _log = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]
 
 
 class Bridge:
@@ -40,70 +47,47 @@ class Bridge:
         asked = {"MaxNumberOfMessages": _BATCH, "WaitTimeSeconds": _WAIT_SECONDS, "VisibilityTimeout": _HIDDEN_SECONDS}
         told = self._sqs.receive_message(QueueUrl=self._queue, AttributeNames=["MessageGroupId"], **asked)
         held: set[str] = set()
-        messages = told.get("Messages", [])
-        done = [message for message in messages if self._arrived(message, held)]
-        if done:
-            entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(done)]
-            self._sqs.delete_message_batch(QueueUrl=self._queue, Entries=entries)
-        for message in messages:
-            if message not in done:  # its group waits for it, so it should not stay hidden for long
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=1
-                )
-        return len(done)
+        arrived = 0
+        for message in told.get("Messages", []):
+            arrived += self._carry_one(message, held)
+        return arrived
 
-    def _arrived(self, message: Mapping[str, Any], held: set[str]) -> bool:
-        group = message["Attributes"]["MessageGroupId"]
-        if group in held:
-            return False
+    def _carry_one(self, message: Message, held: set[str]) -> bool:
+        """Deliver a message and delete it; False leaves it, with what comes behind it in its group."""
+        group, handle = message["Attributes"]["MessageGroupId"], message["ReceiptHandle"]
+        if group not in held and self._arrived(message):
+            self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=handle)
+            return True
+        held.add(group)
+        self._sqs.change_message_visibility(QueueUrl=self._queue, ReceiptHandle=handle, VisibilityTimeout=1)
+        return False
+
+    def _arrived(self, message: Message) -> bool:
         try:
             self._bus.publish([(self._route, parse(message["Body"], transport="sqs"))])
         except FabricError as error:
             code = error.code if isinstance(error, Permanent) else "try-later"
-            _log.warning("%s: a message was not delivered: %s", self._route, code)
-            held.add(group)
+            _log.warning("a message was not delivered: %s", code)
             return False
         return True
 
 
-def _run(bridge: Bridge, stopping: threading.Event) -> None:
-    while not stopping.is_set():
-        try:
-            carried = bridge.carry()
-        except Exception as error:  # noqa: BLE001  the queue may be away for a while; that is no reason to end
-            _log.warning("the queue does not answer: %s", type(error).__name__)
-            carried = 0
-            stopping.wait(_SECONDS_AFTER_TROUBLE)
-        if carried:
-            _log.info("%d carried over", carried)
+class Remembering:
+    """The `Bus` port: notes what goes to `bus`, and sends all of it again to receivers that forgot."""
 
+    def __init__(self, bus: Bus, carried: Carried, incarnation: str) -> None:
+        self._bus = bus
+        self._carried = carried
+        self._incarnation = incarnation
 
-def main() -> None:
-    """Carry until stopped."""
-    from aws import wiring as aws  # noqa: PLC0415  SDKs load when they are needed
-    from azure.fabric import wiring as fabric  # noqa: PLC0415
-    from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
-    from gcp.adapters.pubsub import PubsubBus, publisher  # noqa: PLC0415
+    def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
+        """Note the messages and hand them over; first everything earlier, where the receivers are new."""
+        if not self._carried.is_for(self._incarnation):
+            self._again()
+        self._carried.add([event.model_dump_json() for _, event in messages])
+        self._bus.publish(messages)
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
-    logging.getLogger("azure").setLevel(logging.WARNING)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
-    account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
-    buses: dict[Route, tuple[str, Bus]] = {
-        Route.REVIEWS: ("REVIEWS_QUEUE_URL", StorageQueues({Route.REVIEWS: fabric.queue(account, Route.REVIEWS)})),
-        Route.RECORDS: ("RECORDS_QUEUE_URL", PubsubBus(publisher(), os.environ["AGENTFABRIC_TOPIC"])),
-    }
-    threads = []
-    for route, (variable, bus) in buses.items():
-        bridge = Bridge(aws.client("sqs"), os.environ[variable], route, bus)
-        threads.append(threading.Thread(target=_run, args=(bridge, stopping), name=route.value))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-
-
-if __name__ == "__main__":
-    main()
+    def _again(self) -> None:
+        for page in self._carried.pages():
+            self._bus.publish([(Route.RECORDS, parse(body)) for body in page])
+        self._carried.sent_to(self._incarnation)

@@ -90,12 +90,16 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """Steps in order, then the checkpoint, then the record."""
+    """Steps in order, then the checkpoint, then the record.
+
+    `max_documents` keeps a cancellation, which withdraws an approval per document, within the hundred rows of a
+    DynamoDB or Azure Tables transaction (two rows an approval).
+    """
 
     name: str
     steps: tuple[Step, ...]
     checkpoint: Checkpoint
-    max_documents: int = 50
+    max_documents: int = 40
     timeout: int = 240
 
     def step(self, name: str) -> Step:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aws import wire
-from shared.errors import Conflict, FabricError, Forbidden, NotFound, Permanent, Transient
+from shared.errors import Conflict, Duplicate, FabricError, Forbidden, NotFound, Permanent, Transient
 from shared.events.catalog import parse
 from tests.aws.stage import http_event, sample
 
@@ -56,7 +56,8 @@ def test_paths_are_matched_segment_by_segment(template: str, path: str, expected
     ("error", "status", "code"),
     [
         (Transient("x", retry_after=0.1), 503, "try-later"),
-        (Conflict("x"), 503, "try-later"),
+        (Conflict("x"), 409, "conflict"),
+        (Duplicate("x"), 409, "duplicate"),
         (Forbidden("x", code="anything"), 403, "anything"),
         (NotFound("x"), 404, "not-found"),
         (Permanent("x", code="oversize"), 413, "oversize"),

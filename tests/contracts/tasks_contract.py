@@ -15,10 +15,11 @@ import pytest
 
 from shared.app.commit import create, relay
 from shared.core import task as tasks
-from shared.core.approval import Approval, ApprovalPolicy, Level
+from shared.core.approval import Approval, ApprovalPolicy, Level, withdraw
 from shared.core.journal import Entry
 from shared.core.routes import Route
 from shared.core.task import Task
+from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Conflict, Duplicate, NotFound, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.document import DocumentRef
@@ -325,6 +326,18 @@ class TasksContract:
         store.tasks.commit(also(store.tasks.load("acme", "task-1"), approvals=(decided,)))
         assert store.approvals.find("acme", asked.id) == decided
         assert list(store.approvals.pending("acme", limit=10)) == []
+
+    def test_a_change_carries_an_approval_for_every_document(self, store: Store) -> None:
+        """Cancelling a task whose every document waits is one commit."""
+        store.tasks.commit(submitted(make()))
+        task = store.tasks.load("acme", "task-1")
+        asked = tuple(approval_of(task, f"approval-{number:02}") for number in range(DOCUMENT_REVIEW.max_documents))
+        store.tasks.commit(also(task, approvals=asked))
+        decision = tasks.cancel(store.tasks.load("acme", "task-1"), "ann", "a mistake")
+        after = decision.task.model_copy(update={"version": 3})
+        withdrawn = tuple(map(withdraw, asked))
+        store.tasks.commit(Change(after, 2, said(task, decision, 2), "cancel", approvals=withdrawn))
+        assert list(store.approvals.pending("acme", limit=100)) == []
 
     def test_pending_approvals_are_paged_by_id(self, store: Store) -> None:
         """Pages of approvals follow one another without overlap."""

@@ -143,7 +143,7 @@ def test_a_refusal_is_kept_with_its_reason() -> None:
         (1, False, "aws", "no approval possible"),
         (1, True, "azure", "may ask for an approval"),
         (2, False, "azure", "a batch of 2 documents"),
-        (50, True, "azure", "a batch of 50 documents"),
+        (40, True, "azure", "a batch of 40 documents"),
     ],
 )
 def test_placement_says_where_and_why(documents: int, may_ask: bool, cloud: str, why: str) -> None:  # noqa: FBT001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import standin  # type: ignore[import-not-found]  # lies beside this file, on the path that boot.py makes
@@ -12,7 +13,14 @@ import standin  # type: ignore[import-not-found]  # lies beside this file, on th
 
 def main(given: dict[str, Any]) -> Any:
     """Do what `given` names."""
-    return {"call": call, "extract": extract, "submit": submit}[given["do"]](given)
+    return {"call": call, "extract": extract, "handlers": handlers, "submit": submit}[given["do"]](given)
+
+
+def handlers(_: dict[str, Any]) -> list[str]:
+    """Import every handler file and return the handlers there are, as a template names them."""
+    package = import_module("aws.handlers")
+    found = [import_module(f"aws.handlers.{info.name}") for info in iter_modules(package.__path__)]
+    return sorted(f"{module.__name__}.handler" for module in found if callable(getattr(module, "handler", None)))
 
 
 def call(given: dict[str, Any]) -> Any:
