@@ -60,9 +60,10 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
     return handler
 
 
-def _about(event: Json, code: str) -> Noted:
-    """Return what a plain input says about itself, as far as it is names."""
-    said = {name: event[name][:80] for name in ("tenant", "task", "step") if isinstance(event.get(name), str)}
+def _about(event: object, code: str) -> Noted:
+    """Return what a plain input says about itself, as far as it is an object of names."""
+    named = event if isinstance(event, dict) else {}
+    said = {name: named[name][:80] for name in ("tenant", "task", "step") if isinstance(named.get(name), str)}
     return cast("Noted", said | {"code": code})
 
 

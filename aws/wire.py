@@ -133,9 +133,10 @@ def matched(template: str, method: str, path: str) -> dict[str, str] | None:
     return {want.strip("{}"): unquote(part) for want, part in pairs if want.startswith("{")}
 
 
-def is_http(event: Json) -> bool:
-    """Tell an HTTP API's envelope from a plain invocation."""
-    return "http" in event.get("requestContext", {})
+def is_http(event: object) -> bool:
+    """Tell an HTTP API's envelope from a plain invocation, which may be any JSON value."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    return isinstance(context, dict) and "http" in context
 
 
 def _claims(event: Json) -> Json:

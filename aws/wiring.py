@@ -69,15 +69,13 @@ def amazon() -> Ports:
         reviews=os.environ["REVIEWS_QUEUE_URL"],
         records=os.environ["RECORDS_QUEUE_URL"],
     )
-    bucket = os.environ["DOCUMENTS_BUCKET"]
-    also = os.environ.get("ALSO_READABLE_BUCKETS", "").split(",")
     return Ports(
         tasks=DynamoTasks(dynamo, table),
         outbox=DynamoOutbox(dynamo, table),
         bus=AmazonBus(client("kinesis"), sqs, client("stepfunctions"), destinations),
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
-        documents=S3Documents(client("s3"), bucket, frozenset({bucket, *filter(None, also)})),
+        documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
         models=Extractive(),
         pipelines=ExpressPipelines(_express(), {"document-review": machine}),
         records=RecordsElsewhere(),

@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcp import wire, wiring
 from shared.app import record as use
-from shared.errors import Permanent
+from shared.errors import Forbidden, Permanent
 from shared.events.catalog import explain
-from shared.events.ids import MAX_NUMBER, Entity, Sequence
+from shared.events.ids import MAX_NUMBER, Entity
+from shared.events.ids import Sequence as Number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flask import Request, Response
 
-    from shared.core.recording import AuditRow
+    from shared.core.recording import AuditRow, BillingRow, Parked
+    from shared.ports import Place
 
 _MAX_QUESTION = 64 * 1024
-_MAX_PAGE = 1000
+_DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,7 @@ def _events(request: Request) -> dict[str, Any]:
     named = {name: request.args[name] for name in ("task", "entity") if request.args.get(name)}
     if len(named) != 1:
         raise Permanent("name either a task or an entity", where="task")
-    limit = wire.number(request, "limit", 100, least=1, most=_MAX_PAGE)
+    limit = wire.number(request, "limit", _DEFAULT_PAGE, least=1, most=_MAX_PAGE)
     after = wire.number(request, "after", 0, least=0, most=MAX_NUMBER)
     rows = wiring.ports().records.history(tenant, **named, after=after, limit=limit)
     more = rows[-1].sequence if len(rows) == limit else None
@@ -78,15 +80,37 @@ def _event(row: AuditRow) -> dict[str, Any]:
 
 
 def _bill(request: Request) -> dict[str, Any]:
-    """What the tenant, or one of its tasks, used."""
-    rows = wiring.ports().records.bill(_tenant(request), task=request.args.get("task") or None)
-    return {"cost_micro_usd": sum(row.cost_micro_usd for row in rows), "usage": [asdict(row) for row in rows]}
+    """What the tenant, or one of its tasks, used: the sum of all, and the usages a page at a time."""
+    tenant, task, records = _tenant(request), request.args.get("task") or None, wiring.ports().records
+    page = _page(request)
+    rows = records.bill(tenant, task=task, **page)
+    usage = [asdict(row) for row in rows]
+    return {"cost_micro_usd": records.spent(tenant, task=task), "usage": usage, "next": _next(rows, page["limit"])}
 
 
 def _parked(request: Request) -> dict[str, Any]:
-    """What waits for a gap to close or a person to decide."""
-    rows = wiring.ports().records.parked(_tenant(request), entity=request.args.get("entity") or None)
-    return {"parked": [asdict(row) | {"at": row.at.isoformat()} for row in rows]}
+    """What waits for a gap to close or a person to decide, a page at a time."""
+    tenant, entity, page = _tenant(request), request.args.get("entity") or None, _page(request)
+    rows = wiring.ports().records.parked(tenant, entity=entity, **page)
+    parked = [asdict(row) | {"at": row.at.isoformat()} for row in rows]
+    return {"parked": parked, "next": _next(rows, page["limit"])}
+
+
+class _Page(TypedDict):
+    after: Place
+    limit: int
+
+
+def _page(request: Request) -> _Page:
+    """Read which page is asked for: so many rows after the place of one, `number:entity`."""
+    number, _, entity = request.args.get("after", "0:").partition(":")
+    after = (entity, wire.whole(number, "after", least=0, most=MAX_NUMBER))
+    return _Page(after=after, limit=wire.number(request, "limit", _DEFAULT_PAGE, least=1, most=_MAX_PAGE))
+
+
+def _next(rows: Sequence[BillingRow] | Sequence[Parked], limit: int) -> str | None:
+    """Return what the next page comes after, or None when there was less than a page."""
+    return f"{rows[-1].sequence}:{rows[-1].entity}" if len(rows) == limit else None
 
 
 def _verify(request: Request) -> dict[str, Any]:
@@ -104,13 +128,15 @@ class _Skip(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     entity: Entity
-    sequence: Sequence
+    sequence: Number
     reason: str = Field(min_length=1, max_length=1000)
 
 
 def _skip(request: Request) -> dict[str, Any]:
     """Let an entity go on without the number that holds it back."""
     caller = wiring.gate().caller(wire.headers(request))
+    if not caller.operator:
+        raise Forbidden(f"{caller.name} is not an operator of this record")
     try:
         said = _Skip.model_validate_json(wire.read_body(request, most=_MAX_QUESTION))
     except ValidationError as error:

@@ -93,7 +93,11 @@ def headers(request: Request) -> dict[str, str]:
 
 def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
     """Return a query parameter that is a whole number within bounds."""
-    text = request.args.get(name, str(default))
+    return whole(request.args.get(name, str(default)), name, least=least, most=most)
+
+
+def whole(text: str, name: str, *, least: int, most: int) -> int:
+    """Return the whole number within bounds that a parameter's text is."""
     if not (text.isascii() and text.isdecimal() and len(text) < 17 and least <= int(text) <= most):  # noqa: PLR2004  fits 2**53
         raise Permanent(f"expected a whole number from {least} to {most}", where=name)
     return int(text)

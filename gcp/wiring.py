@@ -7,6 +7,7 @@ AGENTFABRIC_AUTH      `oidc` (the default) or, on one machine behind no network,
 AGENTFABRIC_AUDIENCE  whom tokens must be meant for
 AGENTFABRIC_PUSHER    the service account of the push subscription
 AGENTFABRIC_CALLERS   JSON: which tenant each account may read; `_quarantine` is what nobody owns
+AGENTFABRIC_OPERATORS comma-separated: which of these may skip a parked number, too; nobody by default
 AGENTFABRIC_ISSUERS   comma-separated, Google's by default; AGENTFABRIC_CERTS is where their keys are
 """
 
@@ -113,7 +114,8 @@ def gate() -> Gate:
         certs_url=os.environ.get("AGENTFABRIC_CERTS", GOOGLE_CERTS),
     )
     callers = json.loads(os.environ.get("AGENTFABRIC_CALLERS", "{}"))
-    return OidcGate(tokens, pusher=os.environ.get("AGENTFABRIC_PUSHER", ""), callers=callers)
+    operators = frozenset(filter(None, os.environ.get("AGENTFABRIC_OPERATORS", "").split(",")))
+    return OidcGate(tokens, pusher=os.environ.get("AGENTFABRIC_PUSHER", ""), callers=callers, operators=operators)
 
 
 def _setting(name: str) -> str:

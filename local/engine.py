@@ -19,6 +19,7 @@ from local.lock import exclusive
 from local.sqlite.broker import Broker, Message
 from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
+from local.unhandled import fail_documents
 from shared.app.commit import relay
 from shared.core.routes import Route
 from shared.errors import FabricError
@@ -27,6 +28,8 @@ from shared.models.extractive import Extractive
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
 _BACKOFF_SECONDS = 1.0
+_MOST_DOUBLINGS = 10
+_TURN_SECONDS = 0.5
 
 
 class Clock(asl.Clock, Protocol):
@@ -35,6 +38,10 @@ class Clock(asl.Clock, Protocol):
 
 def _ignore(_: Message) -> None:
     """Nobody listens."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Engine:
@@ -82,6 +89,11 @@ class Engine:
             worked = worked or mine
             if not mine or self._is_idle(patience):  # who was refused meanwhile relies on this last look
                 return worked
+
+    def work_in_turn(self, heard: Callable[[Message], None] = _ignore, *, enough: Callable[[], bool] = _never) -> None:
+        """Work as soon as no other engine does, unless what that one did is `enough`; it is asked twice a second."""
+        while not self.work(heard) and not enough():
+            self.clock.wait(_TURN_SECONDS)
 
     def _is_idle(self, patience: float) -> bool:
         wait = self._seconds_to_next()
@@ -179,9 +191,20 @@ class Engine:
             self._again(message, f"the recorder answered {status}")
         return False
 
-    def _again(self, message: Message, reason: str, *, after: float = _BACKOFF_SECONDS) -> None:
+    def _again(self, message: Message, reason: str) -> None:
         """Try the message again later, or bury it when it had its attempts."""
-        if message.attempts + 1 >= ATTEMPTS:
-            self.broker.bury(message, reason)
-        else:
-            self.broker.again(message, self.clock.now().timestamp() + after * 2**message.attempts)
+        if message.attempts + 1 < ATTEMPTS or not self._is_buried(message, reason):
+            wait = _BACKOFF_SECONDS * 2 ** min(message.attempts, _MOST_DOUBLINGS)
+            self.broker.again(message, self.clock.now().timestamp() + wait)
+
+    def _is_buried(self, message: Message, reason: str) -> bool:
+        """Bury the message and fail the documents that wait for it, both or neither."""
+        try:
+            with self.database.transaction():
+                fail_documents(self.ports, message.body, reason)
+                self.broker.bury(message, reason)
+        except FabricError:
+            return False
+        except Exception as error:  # noqa: BLE001  a defect here must not stop everybody else's work
+            self.broker.bury(message, f"{reason}; its documents were not failed: {type(error).__name__}")
+        return True

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import count, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from local.clouds import aws
 from local.corpus import Item, Outcome, referenced
+from local.told import Told
 from local.wiring import TENANT
-from shared.app.findings import findings
-from shared.core.task import Progress, Status
+from shared.core.task import Progress
 from shared.core.workflow import DOCUMENT_REVIEW
+from shared.errors import NotFound
 from shared.events.ids import derive
 
 if TYPE_CHECKING:
     from local.engine import Engine
     from local.sqlite.broker import Message
-    from shared.core.task import Task
     from shared.events.document import DocumentRef
 
 _ACCEPTED = 202
-_ALL_EVENTS = 100_000  # of one task: fifty documents have a thousand, each retry has more
+_AT_A_LOOK = 300  # documents: twice a second, beside an engine at work
+_ENDED_BADLY = frozenset({Progress.FAILED, Progress.CANCELLED})
 _OUTCOMES: dict[str, Outcome] = {
     "document.reviewed": "done",
     "document.failed": "failed",
@@ -35,40 +36,55 @@ _OUTCOMES: dict[str, Outcome] = {
 }
 
 
+def _nobody(_submitted: int, _total: int) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass
 class Review:
-    """The items of a run by task, and a tally that follows the record as it is written."""
+    """The items of a run by task, and a tally that follows the record as it is written.
+
+    With `again`, documents whose review failed or was cancelled are submitted anew.
+    """
 
     engine: Engine
     taxonomy: DocumentRef
     person: str
+    again: bool = False
     items: list[Item] = field(default_factory=list)
-    spent: int = 0
     _state: dict[tuple[str, int], Outcome] = field(default_factory=dict)
+    _costs: Counter[tuple[str, int]] = field(default_factory=Counter)
 
-    def submit(self, corpus: Iterable[Item]) -> None:
-        """Submit the corpus through the API, an entity's documents as one task; what was submitted before is found."""
-        by_entity: dict[str, list[Item]] = defaultdict(list)
-        for item in map(referenced, corpus):
-            if item.ref is None:
-                self.items.append(item)
-            else:
-                by_entity[item.entity].append(item)
-        for entity, members in by_entity.items():
-            for group in _groups(members, DOCUMENT_REVIEW.max_documents):
-                self._submit(entity, group)
+    def submit(self, corpus: Iterable[Item], told: Callable[[int, int], None] = _nobody) -> None:
+        """Submit the corpus through the API, an entity's documents as one task; what was submitted before is found.
 
-    def _submit(self, entity: str, group: list[Item]) -> None:
+        `told` hears how many of how many documents are submitted.
+        """
+        groups = _groups(corpus, DOCUMENT_REVIEW.max_documents)
+        total = sum(map(len, groups))
+        for group in groups:
+            self._submit([referenced(item) for item in group])
+            told(len(self.items), total)
+
+    def _submit(self, group: list[Item]) -> None:
+        self.items += [item for item in group if item.ref is None]
+        readable = [item for item in group if item.ref is not None]
+        if not readable:
+            return
+        key = derive(readable[0].entity, self.taxonomy.sha256, *map(_content, readable))
+        for item in self._posted(readable, key):
+            self._keep(self._latest(item, key))
+
+    def _posted(self, group: list[Item], key: str) -> list[Item]:
+        """Submit the group as one task; the same key is the same task."""
         for item in group:
             self.engine.documents.add_root(item.path)
-        refs = [item.ref.model_dump(mode="json") for item in group if item.ref]
         body = {
             "workflow": DOCUMENT_REVIEW.name,
-            "entity": entity,
-            "documents": refs,
+            "entity": group[0].entity,
+            "documents": [item.ref.model_dump(mode="json") for item in group if item.ref],
             "taxonomy": self.taxonomy.model_dump(mode="json"),
         }
-        key = derive(entity, self.taxonomy.sha256, *((ref["uri"], ref["sha256"]) for ref in refs))
         status, answer = aws.call_api(
             "POST",
             "/tasks",
@@ -76,17 +92,48 @@ class Review:
             body=json.dumps(body),
             headers={"Idempotency-Key": key},
         )
-        for position, item in enumerate(group):
-            self.items.append(_placed(item, status, answer, position))
-            if status == _ACCEPTED:
-                self._state[answer["id"], position] = "queued"
+        return [_placed(item, status, answer, position) for position, item in enumerate(group)]
 
-    def catch_up(self) -> None:
-        """Count what earlier runs settled already."""
-        for item in self.collected():
-            if item.task:
-                self._state[item.task, item.position] = item.status
-                self.spent += item.cost
+    def _latest(self, item: Item, key: str) -> Item:
+        """Return the item in its latest attempt: the last one that is there, or a new one when it is due.
+
+        An attempt's key tells its number, so attempts are never made twice, whoever dies in between.
+        """
+        for attempt in count(1):
+            next_key = derive(key, *_content(item), attempt)
+            if not (self._is_known(next_key) or (self.again and self._is_to_be_repeated(item))):
+                break
+            (item,) = self._posted([item], next_key)
+        return item
+
+    def _is_known(self, key: str) -> bool:
+        try:
+            self.engine.ports.tasks.load(TENANT, derive("task", TENANT, key))  # what the API calls the key's task
+        except NotFound:
+            return False
+        return True
+
+    def _is_to_be_repeated(self, item: Item) -> bool:
+        if not item.task:
+            return False
+        return self.engine.ports.tasks.load(TENANT, item.task).at(item.position) in _ENDED_BADLY
+
+    def _keep(self, item: Item) -> None:
+        self.items.append(item)
+        if item.task:
+            self._state[item.task, item.position] = "queued"
+
+    def catch_up(self, most: int | None = None) -> None:
+        """Count what others settled or asked about: all that is open here, or the first `most` of it."""
+        open_ = (item for item in self.items if self._state.get((item.task, item.position)) == "queued")
+        for item in self._looked_up(list(islice(open_, most))):
+            self._state[item.task, item.position] = item.status
+            self._costs[item.task, item.position] = item.cost
+
+    def follow(self) -> bool:
+        """Count what another engine did since; return whether nothing is left to do."""
+        self.catch_up(_AT_A_LOOK)
+        return "queued" not in self._state.values()
 
     def heard(self, message: Message) -> None:
         """Follow the record: count what a document's latest event says."""
@@ -99,9 +146,14 @@ class Review:
         if document not in self._state:
             return
         if outcome is None:
-            self.spent += event["data"]["cost_micro_usd"]
+            self._costs[document] += event["data"]["cost_micro_usd"]
         else:
             self._state[document] = outcome
+
+    @property
+    def spent(self) -> int:
+        """What the documents cost so far, in micro-USD."""
+        return self._costs.total()
 
     @property
     def tally(self) -> Counter[Outcome]:
@@ -110,11 +162,13 @@ class Review:
 
     def collected(self) -> list[Item]:
         """Return the items with what the record says about each."""
-        found: list[Item] = []
-        for task, items in groupby(self.items, key=attrgetter("task")):
-            told = _Told(self.engine, self.engine.ports.tasks.load(TENANT, task)) if task else None
-            found += [told.about(item) if told else item for item in items]
-        return found
+        return list(self._looked_up(self.items))
+
+    def _looked_up(self, items: Iterable[Item]) -> Iterator[Item]:
+        for task, members in groupby(items, key=attrgetter("task")):
+            told = Told(self.engine.ports, self.engine.ports.tasks.load(TENANT, task)) if task else None
+            for item in members:
+                yield told.about(item) if told else item
 
 
 def claims(person: str) -> dict[str, str]:
@@ -122,74 +176,22 @@ def claims(person: str) -> dict[str, str]:
     return {"sub": person, "tenant": TENANT}
 
 
-def _groups(members: list[Item], size: int) -> list[list[Item]]:
-    return [members[start : start + size] for start in range(0, len(members), size)]
+def _groups(corpus: Iterable[Item], size: int) -> list[list[Item]]:
+    """Return the items by entity, as many of one as a task takes."""
+    by_entity: dict[str, list[Item]] = defaultdict(list)
+    for item in corpus:
+        by_entity[item.entity].append(item)
+    return [members[start : start + size] for members in by_entity.values() for start in range(0, len(members), size)]
+
+
+def _content(item: Item) -> tuple[str, str]:
+    """What a review is of: the file and its bytes."""
+    if item.ref is None:
+        raise ValueError(f"{item.path} was never read")
+    return item.ref.uri, item.ref.sha256
 
 
 def _placed(item: Item, status: int, answer: dict[str, Any], position: int) -> Item:
     if status == _ACCEPTED:
         return replace(item, task=answer["id"], position=position)
     return replace(item, status="failed", reason=f"refused: {answer.get('detail', status)}")
-
-
-class _Told:
-    """What the record says about the documents of one task."""
-
-    def __init__(self, engine: Engine, task: Task) -> None:
-        self._task = task
-        self._engine = engine
-        self._outcomes: dict[int, Any] = {}
-        self._asked: dict[int, Any] = {}
-        self._costs: Counter[int] = Counter()
-        for row in engine.ports.records.history(task.tenant, task=task.id, limit=_ALL_EVENTS):
-            if row.type in _READERS:
-                _READERS[row.type](self, json.loads(row.body)["data"])
-
-    def outcome(self, data: dict[str, Any]) -> None:
-        """Note how a document's review ended."""
-        self._outcomes[data["document"]] = data
-
-    def asked(self, data: dict[str, Any]) -> None:
-        """Note that a human was asked."""
-        self._asked[data["document"]] = data
-
-    def used(self, data: dict[str, Any]) -> None:
-        """Note a cost."""
-        self._costs[data["document"]] += data["cost_micro_usd"]
-
-    def about(self, item: Item) -> Item:
-        """Return the item with what is known of it."""
-        told, cost = self._outcomes.get(item.position), self._costs[item.position]
-        if told is not None and "label" in told:
-            known = {name: told[name] for name in ("label", "score", "summary", "verdict", "reason")}
-            return replace(item, status="done", cost=cost, **known)
-        if told is not None:
-            return replace(item, status="failed", reason=f"{told['step']}: {told['reason']}", cost=cost)
-        if self._task.status is Status.CANCELLED:
-            return replace(item, status="cancelled", reason=self._task.reason, cost=cost)
-        return self._unfinished(item, cost)
-
-    def _unfinished(self, item: Item, cost: int) -> Item:
-        asked = self._asked.get(item.position)
-        if asked is None or self._task.at(item.position) is not Progress.WAITING:
-            return replace(item, status="queued", cost=cost)
-        found = findings(self._engine.ports, self._task, item.position)
-        classified, summarised = found.steps["classify"], found.steps["summarise"]
-        return replace(
-            item,
-            status="waiting",
-            label=classified["label"],
-            score=classified["score"],
-            summary=summarised["summary"],
-            reason=asked["reason"],
-            approval=asked["approval"],
-            cost=cost,
-        )
-
-
-_READERS = {
-    "document.reviewed": _Told.outcome,
-    "document.failed": _Told.outcome,
-    "approval.requested": _Told.asked,
-    "usage.metered": _Told.used,
-}

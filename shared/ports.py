@@ -130,6 +130,10 @@ class Pipelines(Protocol):
         ...
 
 
+Place = tuple[str, int]  # where a row stands in a tenant's record: its entity and its number
+START: Place = ("", 0)
+
+
 class Records(Protocol):
     """The system of record."""
 
@@ -161,12 +165,20 @@ class Records(Protocol):
         """Return applied events in their entity's order."""
         ...
 
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
-        """Return what the tenant, or one of its tasks, used."""
+    def bill(
+        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[BillingRow]:
+        """Return what the tenant, or one of its tasks, used, in the order of places."""
         ...
 
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
-        """Return what waits for a gap to close or a person to decide."""
+    def spent(self, tenant: str, *, task: str | None = None) -> int:
+        """Return the sum of the whole bill, in micro-USD."""
+        ...
+
+    def parked(
+        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[Parked]:
+        """Return what waits for a gap to close or a person to decide, in the order of places."""
         ...
 
 

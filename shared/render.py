@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from shared.core.workflow import WORKFLOWS, Retry, Step, Workflow
+from shared.events.attributes import EXTENSION_NAME
 from shared.events.catalog import CATALOG, FACTS
 
 STEP_FUNCTION = "${StepFunctionArn}"
@@ -144,6 +145,8 @@ def envelope_schema() -> Json:
         "type": "object",
         "properties": properties | {"data": {"type": "object"}},
         "required": sorted({*schema["required"], "type", "dataschema"}),
+        "propertyNames": {"pattern": EXTENSION_NAME},
+        "additionalProperties": schema["additionalProperties"],
     }
 
 

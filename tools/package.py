@@ -16,8 +16,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -76,7 +81,8 @@ def main() -> int:
         parser.error(f"no such cloud: {', '.join(unknown)}; known: {', '.join(CLOUDS)}")
     missing = [cloud for cloud in clouds if not _told(cloud)]
     built = [cloud for cloud in clouds if cloud not in missing]
-    print(table([artefact for cloud in built for artefact in artefacts(cloud, BUILD / cloud)]))
+    if built:
+        print(table([artefact for cloud in built for artefact in artefacts(cloud, BUILD / cloud)]))
     return 1 if missing and (os.environ.get("CI") == "true" or not built) else 0
 
 
@@ -91,17 +97,24 @@ def _told(cloud: str) -> bool:
 
 def package(cloud: str, build: Path = BUILD) -> bool:
     """Bring build/<cloud> up to date and tell whether there was anything to do; safe to run twice at a time."""
+    with current(cloud, build) as changed:
+        return changed
+
+
+@contextmanager
+def current(cloud: str, build: Path = BUILD) -> Iterator[bool]:
+    """Bring build/<cloud> up to date and let nobody else change it meanwhile; tells whether it had to be built."""
     build.mkdir(parents=True, exist_ok=True)
     stamp = build / f".{cloud}.stamp"
     with (build / f".{cloud}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sources = fingerprint(_sources(cloud))
-        if stamp.exists() and stamp.read_text() == f"{sources} {_built(build / cloud)}":
-            return False
-        stamp.unlink(missing_ok=True)
-        stage(cloud, build / cloud)
-        stamp.write_text(f"{sources} {_built(build / cloud)}")
-    return True
+        changed = not stamp.exists() or stamp.read_text() != f"{sources} {_built(build / cloud)}"
+        if changed:
+            stamp.unlink(missing_ok=True)
+            stage(cloud, build / cloud)
+            stamp.write_text(f"{sources} {_built(build / cloud)}")
+        yield changed
 
 
 def stage(cloud: str, folder: Path) -> None:
@@ -133,7 +146,13 @@ def _sam_build(folder: Path) -> None:
     words = [str(SAM), "build", "--template", "template.yaml", "--build-dir", str(folder)]
     settings = {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", "PYTHON": _python()}
     done = subprocess.run(
-        words, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        words,
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
     (folder.parent / "build.toml").unlink(missing_ok=True)  # sam's notes for its next build: ids drawn at random
     if done.returncode:
@@ -180,7 +199,9 @@ def artefacts(cloud: str, folder: Path) -> list[Artefact]:
         return [Artefact("azure", folder, "none published for Flex Consumption")]
     if cloud == "gcp":
         return [Artefact("gcp", folder, "none (2nd generation)")]
-    layer, *functions = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: "Layer" not in path.name)
+    layer, *functions = sorted(
+        (path for path in folder.iterdir() if path.is_dir()), key=lambda path: "Layer" not in path.name
+    )
     whole = "250 MiB with its layer"
     return [Artefact(f"aws {layer.name}", layer, "shares its functions' 250 MiB")] + [
         Artefact(f"aws {function.name}", function, whole) for function in functions

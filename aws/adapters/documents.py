@@ -1,4 +1,4 @@
-"""Documents on S3: read where the fabric may read, written under the hash of their bytes."""
+"""Documents on S3: read from the fabric's own bucket, written to it under the hash of their bytes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ _WRITTEN_BEFORE = frozenset({"PreconditionFailed", "412"})
 
 
 class S3Documents:
-    """The `Documents` port: `bucket` is written to, `readable` are the buckets references may point into."""
+    """The `Documents` port: references may point anywhere in `bucket`, and nowhere else."""
 
-    def __init__(self, s3: Any, bucket: str, readable: frozenset[str]) -> None:  # noqa: ANN401  boto3 makes its types
+    def __init__(self, s3: Any, bucket: str) -> None:  # noqa: ANN401  boto3 makes its types
         self._s3 = s3
         self._bucket = bucket
-        self._readable = readable | {bucket}
 
     def read(self, ref: DocumentRef) -> bytes:
         """Return the bytes; Permanent when missing, changed since referenced, too large, or out of bounds."""
         _check_size(ref.size)
-        bucket, key = self._place(ref)
-        content = self._fetched(bucket, key)
+        content = self._fetched(self._key(ref))
         if len(content) != ref.size or hashlib.sha256(content).hexdigest() != ref.sha256:
             raise Permanent("the document changed since it was submitted; submit it again", code="document-changed")
         return content
@@ -50,19 +48,19 @@ class S3Documents:
     def _put(self, key: str, content: bytes, media_type: str) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*")
 
-    def _place(self, ref: DocumentRef) -> tuple[str, str]:
+    def _key(self, ref: DocumentRef) -> str:
         parts = urlsplit(ref.uri)
         if parts.scheme != "s3":
             raise Permanent(f"cannot read {parts.scheme}: references here; use s3:", code="unknown-scheme", where="uri")
-        bucket, key = parts.netloc, ref.uri.split("/", 3)[3:]
-        if bucket not in self._readable or not key or not key[0]:
-            raise Permanent("outside the buckets given to this fabric", code="out-of-bounds", where="uri")
-        return bucket, key[0]
+        key = ref.uri.split("/", 3)[3:]
+        if parts.netloc != self._bucket or not key or not key[0]:
+            raise Permanent("outside the bucket given to this fabric", code="out-of-bounds", where="uri")
+        return key[0]
 
-    def _fetched(self, bucket: str, key: str) -> bytes:
+    def _fetched(self, key: str) -> bytes:
         with verdicts("read a document"):
             try:
-                found = self._s3.get_object(Bucket=bucket, Key=key)
+                found = self._s3.get_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if code_of(error) in _MISSING:
                     raise Permanent("no such document", code="document-missing", where="uri") from error

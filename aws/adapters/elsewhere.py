@@ -9,6 +9,7 @@ from typing import NoReturn
 from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
 from shared.errors import Permanent
 from shared.events.catalog import AnyEvent
+from shared.ports import START, Place
 
 
 class RecordsElsewhere:
@@ -36,13 +37,21 @@ class RecordsElsewhere:
         """Refuse."""
         _not_here(f"the history of {(tenant, task, entity, after, limit)}")
 
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+    def bill(
+        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[BillingRow]:
         """Refuse."""
-        _not_here(f"the bill of {(tenant, task)}")
+        _not_here(f"the bill of {(tenant, task, after, limit)}")
 
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+    def spent(self, tenant: str, *, task: str | None = None) -> int:
         """Refuse."""
-        _not_here(f"what is parked for {(tenant, entity)}")
+        _not_here(f"what {(tenant, task)} spent")
+
+    def parked(
+        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[Parked]:
+        """Refuse."""
+        _not_here(f"what is parked for {(tenant, entity, after, limit)}")
 
 
 def _not_here(what: str) -> NoReturn:

@@ -235,7 +235,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 def serve(request: Request) -> Json:
-    """POST /home/{operation}: do what a port of the home store does."""
+    """POST /fabric/{operation}: do what a port of the home store does."""
     name = request.path["operation"]
     operation = OPERATIONS.get(name)
     if operation is None:
@@ -254,6 +254,6 @@ def _read(model: type[Asked], body: bytes) -> Asked:
         raise Permanent(f"[{fault.code}] {fault}", code=NOT_UNDERSTOOD) from fault
 
 
-ROUTES = {"POST /home/{operation}": serve}
+ROUTES = {"POST /fabric/{operation}": serve}
 
 handler = http(ROUTES, peer_request)

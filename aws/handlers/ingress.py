@@ -67,10 +67,11 @@ def status(request: Request) -> Json:
 def listing(request: Request) -> Json:
     """GET /tasks: the tenant's tasks, page by page."""
     page = _read(Page, dict(request.query))
-    found = ports().tasks.page(request.tenant, limit=page.limit, after=page.after)
-    more = len(found) == page.limit
-    following = f"/tasks?{urlencode({'limit': page.limit, 'after': found[-1].id})}" if more else None
-    return answer(200, {"tasks": [_brief(task) for task in found], "next": following})
+    found = ports().tasks.page(request.tenant, limit=page.limit + 1, after=page.after)
+    shown = found[: page.limit]
+    more = len(found) > len(shown)
+    following = f"/tasks?{urlencode({'limit': page.limit, 'after': shown[-1].id})}" if more else None
+    return answer(200, {"tasks": [_brief(task) for task in shown], "next": following})
 
 
 def cancel(request: Request) -> Json:
@@ -106,6 +107,7 @@ def _brief(task: Task) -> Json:
     return {
         "id": task.id,
         "status": task.status,
+        "placed_on": task.placed_on,
         "workflow": task.workflow,
         "entity": task.entity,
         "submitted_by": task.submitted_by,
@@ -124,7 +126,7 @@ def _whole(task: Task) -> Json:
         for ref, done in zip(task.documents, task.progress, strict=False)
     ]
     money = {"budget_micro_usd": task.budget, "reserved_micro_usd": task.reserved}
-    return _brief(task) | money | {"documents": documents, "placed_on": task.placed_on, "reason": task.reason}
+    return _brief(task) | money | {"documents": documents, "reason": task.reason}
 
 
 ROUTES = {

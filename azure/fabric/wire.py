@@ -36,12 +36,16 @@ PROBLEM = "application/problem+json"
 PRINCIPAL = "X-MS-CLIENT-PRINCIPAL"
 MAX_DECISION = 16 * 1024
 MAX_PAGE = 100
+MAX_SHOWN = 128
 PEER = "fabric"  # the role of the fabric's own functions on other clouds
 
 # What a claim may be called: short, as Entra's v2 tokens say it, or long, as App Service maps it.
 _TENANT_CLAIMS = ("tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
 _ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
-_NAME_CLAIMS = ("preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
+# Who it is: given once and to nobody else. A name may change hands, so it is only shown.
+_OBJECT_CLAIMS = ("oid", "http://schemas.microsoft.com/identity/claims/objectidentifier")
+_SUBJECT_CLAIMS = ("sub", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier")
+_SHOWN_CLAIMS = ("@name", "preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
 
 # What a verdict's code means in HTTP, the same as on every cloud; a code that is not here is the request's fault: 400.
 STATUS: Mapping[str, int] = {
@@ -61,12 +65,17 @@ STATUS: Mapping[str, int] = {
 logger = logging.getLogger(__name__)
 
 
+class UnforeseenError(Exception):
+    """What nobody foresaw, by the name of its type: engines keep an exception's text, which may quote a document."""
+
+
 class Review(TypedDict):
     """What the review of a task starts from."""
 
     tenant: str
     task: str
     run: int
+    workflow: str
     documents: int
 
 
@@ -76,6 +85,7 @@ class DocumentOf(TypedDict):
     tenant: str
     task: str
     run: int
+    workflow: str
     document: int
 
 
@@ -203,17 +213,36 @@ def _claims(header: str) -> dict[str, list[str]]:
 
 
 def _caller(claims: dict[str, list[str]]) -> Caller:
-    tenant = _first(claims, _TENANT_CLAIMS, "tenant")
-    name = _first(claims, ("@name", *_NAME_CLAIMS), "name")
+    tenant = _needed(claims, _TENANT_CLAIMS, "tenant")
+    name = _needed(claims, (*_OBJECT_CLAIMS, *_SUBJECT_CLAIMS), "person")
+    if _is_application(claims):
+        raise Permanent("it names an application and no person", code="unauthenticated", where=PRINCIPAL)
     roles = dict.fromkeys(role for kind in ("@role", *_ROLE_CLAIMS) for role in claims.get(kind, ()))
-    return Caller(tenant, Person(name=name, roles=tuple(roles)))
+    shown = (_first(claims, _SHOWN_CLAIMS) or "")[:MAX_SHOWN]
+    return Caller(tenant, Person(name=name, roles=tuple(roles), shown=shown))
 
 
-def _first(claims: dict[str, list[str]], kinds: tuple[str, ...], what: str) -> str:
-    for kind in kinds:
-        if claims.get(kind):
-            return claims[kind][0]
-    raise Permanent(f"it names no {what}", code="unauthenticated", where=PRINCIPAL)
+def _is_application(claims: dict[str, list[str]]) -> bool:
+    """Tell an application's token from a person's.
+
+    https://learn.microsoft.com/entra/identity-platform/scenario-protected-web-api-verification-scope-app-roles: it says
+    so where the optional claim is turned on; everywhere an application is its own subject.
+    """
+    if "app" in claims.get("idtyp", ()):
+        return True
+    subject = _first(claims, _SUBJECT_CLAIMS)
+    return subject is not None and subject == _first(claims, _OBJECT_CLAIMS)
+
+
+def _needed(claims: dict[str, list[str]], kinds: tuple[str, ...], what: str) -> str:
+    found = _first(claims, kinds)
+    if found is None:
+        raise Permanent(f"it names no {what}", code="unauthenticated", where=PRINCIPAL)
+    return found
+
+
+def _first(claims: dict[str, list[str]], kinds: tuple[str, ...]) -> str | None:
+    return next((claims[kind][0] for kind in kinds if claims.get(kind)), None)
 
 
 def answer(status: int, content: object, headers: dict[str, str] | None = None) -> func.HttpResponse:
@@ -241,8 +270,7 @@ def problem(error: Exception) -> func.HttpResponse:
     """Return a failure as problem details (RFC 9457); an unexpected one leaves its internals in the log."""
     headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if isinstance(error, Transient) else None
     if not isinstance(error, FabricError):
-        # The place and never the message: an exception's text may quote a document.
-        logger.error("unexpected %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        note(error)
         error = Permanent("something went wrong here; the log knows more", code="internal")
     status = status_of(error)
     details = {
@@ -254,6 +282,11 @@ def problem(error: Exception) -> func.HttpResponse:
         "where": getattr(error, "where", ""),
     }
     return func.HttpResponse(json.dumps(details), status_code=status, headers=headers, mimetype=PROBLEM)
+
+
+def note(error: Exception) -> None:
+    """Log an error nobody foresaw: its type and place, never its message, which may quote a document."""
+    logger.error("unexpected %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
 
 
 def code_of(error: FabricError) -> str:

@@ -4,6 +4,7 @@ AGENTFABRIC_PORTS  "module:callable" names another place that has ports: a lapto
 HOME_URL           the home store's API on another cloud; without it the home is this storage account
 HOME_AUDIENCE      whom the managed identity's token is for, as the home's authorizer wants it
 HOME_TOKEN         file:///… or http://127.0.0.1:…, where a token is found instead; for one machine
+AGENTFABRIC_AUTH   `none` believes identity headers without App Service authentication; for one machine, on loopback
 PIPELINES          "module:callable" yields the way to AWS; only where the home is here
 """
 
@@ -46,11 +47,12 @@ def _named(named: str) -> Callable[[], Any]:
 def identity_is_vouched_for() -> bool:
     """Tell whether identity headers come from App Service authentication and not from the caller.
 
-    https://learn.microsoft.com/azure/app-service/reference-app-settings: a deployed app has WEBSITE_INSTANCE_ID,
-    one with authentication turned on also WEBSITE_AUTH_ENABLED. Anywhere else the host listens on loopback only.
+    https://learn.microsoft.com/azure/app-service/reference-app-settings: WEBSITE_AUTH_ENABLED says that it is on.
+    Nothing else does: what tells a deployed app from another differs from plan to plan.
     """
-    deployed = "WEBSITE_INSTANCE_ID" in os.environ
-    return not deployed or os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+    if os.environ.get("AGENTFABRIC_AUTH") == "none":
+        return True
+    return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 
 
 def refuse_objects_in_json() -> None:

@@ -16,7 +16,7 @@ from google.oauth2 import id_token
 from shared.errors import Forbidden, Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 TENANT_HEADER = "X-Agentfabric-Tenant"
 USER_HEADER = "X-Agentfabric-User"
@@ -27,10 +27,11 @@ _CERTS_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody, and the tenant they may read."""
+    """Somebody, the tenant they may read, and whether they may also decide on what is parked."""
 
     name: str
     tenant: str
+    operator: bool
 
 
 class Gate(Protocol):
@@ -46,7 +47,7 @@ class Gate(Protocol):
 
 
 class OpenGate:
-    """Lets everybody in and believes what they say: for one machine, behind no network."""
+    """Lets everybody in, as an operator, and believes what they say: for one machine, behind no network."""
 
     def admit_push(self, headers: Mapping[str, str]) -> None:
         """Admit it."""
@@ -56,17 +57,21 @@ class OpenGate:
         tenant = headers.get(TENANT_HEADER.lower(), "")
         if not tenant:
             raise _unauthenticated(f"say whose record you ask for in {TENANT_HEADER}")
-        return Caller(headers.get(USER_HEADER.lower(), "") or "local", tenant)
+        return Caller(headers.get(USER_HEADER.lower(), "") or "local", tenant, operator=True)
 
 
 class OidcGate:
     """Lets in what Google vouches for: the subscription's service account, and callers with a tenant."""
 
-    def __init__(self, tokens: Tokens, *, pusher: str, callers: Mapping[str, str]) -> None:
-        """`pusher` is the push subscription's account; `callers` says which tenant each account may read."""
+    def __init__(self, tokens: Tokens, *, pusher: str, callers: Mapping[str, str], operators: Collection[str]) -> None:
+        """`pusher` is the subscription's account; `callers` says which tenant each account may read.
+
+        `operators` are those callers that may decide on what is parked, too.
+        """
         self._tokens = tokens
         self._pusher = pusher
         self._callers = callers
+        self._operators = operators
 
     def admit_push(self, headers: Mapping[str, str]) -> None:
         """Admit the subscription's account alone."""
@@ -79,7 +84,7 @@ class OidcGate:
         email = self._tokens.email(headers)
         if email not in self._callers:
             raise Forbidden(f"{email} belongs to no tenant")
-        return Caller(email, self._callers[email])
+        return Caller(email, self._callers[email], operator=email in self._operators)
 
 
 class Tokens:

@@ -27,6 +27,7 @@ from shared.core.recording import (
     skip,
 )
 from shared.errors import Transient
+from shared.ports import START, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,9 @@ _BILLING = (
     *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion", "RecordedAt"),
 )
 _PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")
+
+_AFTER_NUMBER = "Sequence > @afterSequence"
+_AFTER_PLACE = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
 
 # Pub/Sub delivers again; what is listed here is worth that.
 _PASSING = (
@@ -96,17 +100,30 @@ class SpannerRecords:
     ) -> Sequence[AuditRow]:
         """Return applied events in their entity's order."""
         named = {"Tenant": tenant, "Task": task, "Entity": entity}
-        rows = self._select("Audit", _AUDIT[:-1], named, after=after, limit=limit)
+        rows = self._select("Audit", _AUDIT[:-1], named, _AFTER_NUMBER, after=("", after), limit=limit)
         return [AuditRow(*(*row[:6], _plain(row[6]), *row[7:])) for row in rows]
 
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+    def bill(
+        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[BillingRow]:
         """Return what was used."""
-        rows = self._select("Billing", _BILLING[:-1], {"Tenant": tenant, "Task": task})
+        named = {"Tenant": tenant, "Task": task}
+        rows = self._select("Billing", _BILLING[:-1], named, _AFTER_PLACE, after=after, limit=limit)
         return [BillingRow(*row) for row in rows]
 
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+    def spent(self, tenant: str, *, task: str | None = None) -> int:
+        """Return the sum of the whole bill."""
+        where, values = _where({"Tenant": tenant, "Task": task})
+        statement = f"SELECT IFNULL(SUM(CostMicroUsd), 0) FROM Billing WHERE {where}"  # noqa: S608  this file's words
+        ((total,),) = self._query(statement, values, dict.fromkeys(values, param_types.STRING))
+        return int(total)
+
+    def parked(
+        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[Parked]:
         """Return what waits."""
-        rows = self._select("Parked", _PARKED, {"Tenant": tenant, "Entity": entity})
+        named = {"Tenant": tenant, "Entity": entity}
+        rows = self._select("Parked", _PARKED, named, _AFTER_PLACE, after=after, limit=limit)
         return [_parked_from(row) for row in rows]
 
     def _record(self, tenant: str, entity: str, sequence: int, decision: Decision) -> Verdict:
@@ -130,21 +147,29 @@ class SpannerRecords:
         table: str,
         columns: Sequence[str],
         named: Mapping[str, str | None],
+        following: str,
         *,
-        after: int = 0,
-        limit: int | None = None,
+        after: Place,
+        limit: int,
     ) -> list[list[Any]]:
-        """Return rows in their entities' order; every word of the statement is one of this file's."""
-        given = {name: value for name, value in named.items() if value is not None}
-        where = " AND ".join([*(f"{name} = @{name}" for name in given), "Sequence > @after"])
-        statement = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY Entity, Sequence"  # noqa: S608
-        values: dict[str, Any] = {**given, "after": after}
-        types = dict.fromkeys(given, param_types.STRING) | {"after": param_types.INT64}
-        if limit is not None:
-            statement += " LIMIT @limit"
-            values, types = values | {"limit": limit}, types | {"limit": param_types.INT64}
+        """Return a page of rows in their entities' order; every word of the statement is one of this file's."""
+        where, given = _where(named)
+        statement = (
+            f"SELECT {', '.join(columns)} FROM {table} WHERE {where} AND {following}"  # noqa: S608
+            " ORDER BY Entity, Sequence LIMIT @limit"
+        )
+        texts, numbers = given | {"afterEntity": after[0]}, {"afterSequence": after[1], "limit": limit}
+        types = dict.fromkeys(texts, param_types.STRING) | dict.fromkeys(numbers, param_types.INT64)
+        return self._query(statement, texts | numbers, types)
+
+    def _query(self, statement: str, values: Mapping[str, Any], types: Mapping[str, Any]) -> list[list[Any]]:
         with _verdicts(), self._database.snapshot() as snapshot:
-            return list(snapshot.execute_sql(statement, params=values, param_types=types))
+            return list(snapshot.execute_sql(statement, params=dict(values), param_types=dict(types)))
+
+
+def _where(named: Mapping[str, str | None]) -> tuple[str, dict[str, str]]:
+    given = {name: value for name, value in named.items() if value is not None}
+    return " AND ".join(f"{name} = @{name}" for name in given), given
 
 
 @contextmanager

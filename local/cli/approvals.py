@@ -1,8 +1,12 @@
-"""`approvals`, `approve` and `reject`: the approver's verbs, through the review's endpoints."""
+"""`approvals`, `approve` and `reject`: the approver's verbs, through the review's endpoints.
+
+A decision is about what a person was shown: it carries the digest of that, and is refused when something else is there.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,35 +27,50 @@ from local.cli.shared import (
     opened,
     print_json,
 )
+from local.cli.tasks import go_on
 
 if TYPE_CHECKING:
     from local.engine import Engine
 
 _PAGE = 100
+_DIGEST = re.compile("[0-9a-f]{8,64}")
 Ids = Annotated[list[str] | None, typer.Argument(help="Approvals, by id or by its first characters.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that wait.")]
 Label = Annotated[str, typer.Option(help="All that wait and were classified as this.")]
 Role = Annotated[list[str] | None, typer.Option(help="A role you have; may be repeated.")]
 Comment = Annotated[str, typer.Option(help="Why you decide so.")]
+Digest = Annotated[str, typer.Option(help="The digest you saw, or its first 8 characters; of one approval.")]
 
 
-def approvals(person: Person, role: Role = None, home: Home = HOME, *, as_json: Json = False) -> None:
-    """List the decisions that wait for a human."""
-    from local.report import print_approvals  # noqa: PLC0415
+def approvals(
+    person: Person,
+    approval: Annotated[str, typer.Argument(help="One approval, to be shown whole.")] = "",
+    role: Role = None,
+    home: Home = HOME,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the decisions that wait for a human, or show one of them whole."""
+    from local.listings import print_approval, print_approvals  # noqa: PLC0415
 
+    speaker = Speaker(person, role)
     with opened(home) as engine:
-        pending = _pending(engine, Speaker(person, role))
+        pending = _pending(engine, speaker)
+        shown = [_whole(engine, speaker, found) for found in ([_only(pending, approval)] if approval else pending)]
     if as_json:
-        for approval in pending:
-            print_json(approval)
+        for one in shown:
+            print_json(one)
+    elif approval:
+        print_approval(shown[0])
     else:
-        print_approvals(pending)
+        print_approvals(shown)
 
 
-def approve(
+def approve(  # noqa: PLR0913  what a person can say is what the verb takes
     person: Person,
     ids: Ids = None,
     label: Label = "",
+    digest: Digest = "",
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
@@ -59,13 +78,14 @@ def approve(
     everything: Everything = False,
 ) -> None:
     """Approve what waits, and let the review go on."""
-    _decide("approved", Speaker(person, role), Choice(ids or [], label, everything), comment, home)
+    _decide("approved", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, home)
 
 
-def reject(
+def reject(  # noqa: PLR0913  as above
     person: Person,
     ids: Ids = None,
     label: Label = "",
+    digest: Digest = "",
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
@@ -73,7 +93,7 @@ def reject(
     everything: Everything = False,
 ) -> None:
     """Reject what waits, and let the review go on."""
-    _decide("rejected", Speaker(person, role), Choice(ids or [], label, everything), comment, home)
+    _decide("rejected", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +111,77 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which approvals are meant."""
+    """Which approvals are meant, and of what content."""
 
     ids: list[str]
     label: str
+    digest: str
     everything: bool
 
+    def check(self) -> None:
+        """Stop unless it says which approvals it means."""
+        if not (self.ids or self.everything or self.label):
+            raise Stop("say which: ids, --label, or --all", USAGE)
+        if self.digest and not self.is_one:
+            raise Stop("--digest is of one approval: name one id with it, and nothing else", USAGE)
+        if self.digest and not _DIGEST.fullmatch(self.digest.lower()):
+            raise Stop("a digest is 8 to 64 of the characters 0-9 and a-f; `agentfabric approvals` shows it", USAGE)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one approval was named, and nothing else."""
+        return len(self.ids) == 1 and not (self.label or self.everything)
+
     def among(self, pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return those meant; stops with a sentence when there are none."""
+        """Return those meant, each once; stops with a sentence when there are none."""
         if self.everything:
             return pending
         chosen = [approval for approval in pending if self.label and approval["shown"]["label"] == self.label]
-        chosen += [_only(pending, wanted) for wanted in self.ids]
-        if not chosen:
+        if self.label and not chosen:
             raise Stop(f"nothing waits that was classified as {self.label!r}; see `agentfabric approvals`", USAGE)
-        return chosen
+        named = [_only(pending, wanted) for wanted in self.ids]
+        return list({approval["id"]: approval for approval in (*chosen, *named)}.values())
 
 
 def _only(pending: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     matches = [approval for approval in pending if approval["id"].startswith(wanted)]
-    if len(matches) != 1:
+    if len(matches) != 1 or not wanted:
         problem = "several approvals start with" if matches else "nothing waits under"
         raise Stop(f"{problem} {wanted!r}; see `agentfabric approvals`", USAGE)
     return matches[0]
 
 
 def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, home: Path) -> None:
-    if not (choice.ids or choice.everything or choice.label):
-        raise Stop("say which: ids, --label, or --all", USAGE)
+    choice.check()
     with opened(home) as engine:
-        decided = [
-            _decide_one(engine, verdict, speaker, approval, comment)
-            for approval in choice.among(_pending(engine, speaker))
-        ]
-        if not engine.work():
-            typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
+        chosen = choice.among(_pending(engine, speaker))
+        if not chosen:
+            typer.echo("nothing waits for a decision")
+        if choice.digest:
+            _check_seen(chosen[0], choice.digest.lower())
+        elif choice.is_one:
+            _say_what(_whole(engine, speaker, chosen[0]), verdict)
+        decided = [_decide_one(engine, verdict, speaker, approval, comment) for approval in chosen]
+        if any(decided):
+            go_on(engine)
     raise typer.Exit(DONE if all(decided) else FAILED)
 
 
+def _check_seen(approval: dict[str, Any], digest: str) -> None:
+    """Stop when what is there now is not what the person saw."""
+    if not approval["digest"].startswith(digest):
+        now = f"its digest is {approval['digest'][:8]}, not {digest[:8]}"
+        raise Stop(f"this is not what you saw: {now}; look again: `agentfabric approvals {approval['id'][:8]}`")
+
+
+def _say_what(approval: dict[str, Any], verdict: str) -> None:
+    from local.listings import in_a_line  # noqa: PLC0415
+
+    typer.echo(f"to be {verdict}: {in_a_line(approval)}", err=True)
+
+
 def _decide_one(engine: Engine, verdict: str, speaker: Speaker, approval: dict[str, Any], comment: str) -> bool:
-    from local.report import printable  # noqa: PLC0415
+    from local.screen import printable  # noqa: PLC0415
 
     body = json.dumps({"verdict": verdict, "digest": approval["digest"], "comment": comment})
     path = f"/api/approvals/{approval['id']}/decision"
@@ -142,26 +193,28 @@ def _decide_one(engine: Engine, verdict: str, speaker: Speaker, approval: dict[s
 
 
 def _pending(engine: Engine, speaker: Speaker) -> list[dict[str, Any]]:
+    """Return what waits, each with what is to be decided and the digest that binds the answer to exactly that."""
     found: list[dict[str, Any]] = []
     query = {"limit": str(_PAGE)}
     while True:
         answer = engine.azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
         page = accepted(*answer)["approvals"]
-        found += [_detail(engine, speaker, approval["id"]) for approval in page if not _over(engine, approval["task"])]
+        found += [_detail(engine, speaker, approval["id"]) for approval in page]
         if len(page) < _PAGE:
             return found
         query["after"] = page[-1]["id"]
 
 
-def _over(engine: Engine, task: str) -> bool:
-    """Whether nobody can decide on the task's documents any more: a cancelled task leaves its questions open."""
-    from local.wiring import TENANT  # noqa: PLC0415
-
-    return engine.ports.tasks.load(TENANT, task).over
-
-
 def _detail(engine: Engine, speaker: Speaker, approval: str) -> dict[str, Any]:
-    """Return an approval with what is to be decided; its digest binds the answer to exactly that."""
     return dict(
         accepted(*engine.azure.call("GET", f"/api/approvals/{approval}", person=speaker.name, roles=speaker.roles))
     )
+
+
+def _whole(engine: Engine, speaker: Speaker, approval: dict[str, Any]) -> dict[str, Any]:
+    """Return the approval with what its class rests on, which the content it is bound to implies."""
+    from local.wiring import TENANT  # noqa: PLC0415
+    from shared.app.findings import findings  # noqa: PLC0415
+
+    task = engine.ports.tasks.load(TENANT, approval["task"])
+    return approval | {"classified": findings(engine.ports, task, approval["document"]).steps["classify"]}

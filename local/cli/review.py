@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,10 @@ from local.cli.shared import (
 if TYPE_CHECKING:
     from local.corpus import Item
     from local.engine import Engine
-    from local.review import Review
+    from local.sqlite.broker import Message
+
+
+Again = Annotated[bool, typer.Option("--again", help="Try what failed or was cancelled again; leave the rest.")]
 
 
 def run(
@@ -38,33 +41,35 @@ def run(
     ] = "general",
     home: Home = HOME,
     *,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Review documents: what each is, a summary, and whether a human must decide.
 
     Running it again goes on where it stopped; a document that changed is reviewed anew.
     """
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise Stop(f"no such file or folder: {', '.join(missing)}", USAGE)
     from local.corpus import documents_in  # noqa: PLC0415
 
-    with opened(home) as engine:
-        items = _reviewed(engine, documents_in(paths), taxonomy, person)
-    if not items:
+    missing = [str(path) for path in paths if not _exists(path)]
+    if missing:
+        raise Stop(f"no such file or folder: {', '.join(missing)}", USAGE)
+    corpus = list(documents_in(paths))
+    if not corpus:
         raise Stop(f"no documents in {', '.join(map(str, paths))}", USAGE)
+    with opened(home) as engine:
+        items = _reviewed(engine, corpus, taxonomy, person, again=again)
     _print(items, as_json=as_json)
-    raise typer.Exit(_exit_code(items))
+    raise typer.Exit(_exit_code({item.status for item in items}))
 
 
-def demo(person: Person, home: Home = HOME, *, as_json: Json = False) -> None:
+def demo(person: Person, home: Home = HOME, *, again: Again = False, as_json: Json = False) -> None:
     """Review the licences of the packages installed here, and compare with what they say of themselves."""
     from local.corpus import installed_packages  # noqa: PLC0415
     from local.report import print_accuracy  # noqa: PLC0415
 
     started = time.perf_counter()
     with opened(home) as engine:
-        items = _reviewed(engine, installed_packages(), "licences", person)
+        items = _reviewed(engine, installed_packages(), "licences", person, again=again)
     _print(items, as_json=as_json)
     if not as_json:
         print_accuracy(items, time.perf_counter() - started)
@@ -76,29 +81,52 @@ def resume(home: Home = HOME) -> None:
     from local.wiring import TENANT  # noqa: PLC0415
 
     with opened(home) as engine:
-        _work(engine, None)
+        failures = _Failures()
+        _work(engine, failures.heard, lambda: False)
         page = engine.ports.tasks.page(TENANT, limit=100_000)
-        waiting = sum(task.waiting for task in page)
-        typer.echo(f"{len(page)} tasks: {sum(task.over for task in page)} over, {waiting} documents wait for a human")
-    raise typer.Exit(WAITING if waiting else DONE)
+    waiting = sum(task.waiting for task in page)
+    over = sum(task.over for task in page)
+    failed = f", {failures.count} failed now" if failures.count else ""
+    typer.echo(f"{len(page)} tasks: {over} over, {waiting} documents wait for a human{failed}")
+    raise typer.Exit(_exit_code({"failed"} if failures.count else {"waiting"} if waiting else set()))
 
 
-def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str) -> list[Item]:
+class _Failures:
+    """Counts the documents that fail while somebody listens."""
+
+    count = 0
+
+    def heard(self, message: Message) -> None:
+        """Count a recorded failure."""
+        self.count += message.attributes["type"] == "document.failed"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # where nobody may look, or a name longer than any file's
+        return False
+
+
+def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str, *, again: bool) -> list[Item]:
+    from local.report import Progress  # noqa: PLC0415
     from local.review import Review  # noqa: PLC0415
 
-    review = Review(engine, taxonomy_ref(engine, taxonomy), person)
-    review.submit(corpus)
+    review = Review(engine, taxonomy_ref(engine, taxonomy), person, again)
+    progress = Progress(review)
+    review.submit(corpus, progress.submitted)
     review.catch_up()
-    _work(engine, review)
+    with progress:
+        _work(engine, progress.heard, progress.follow)
+        review.catch_up()
     return review.collected()
 
 
-def _work(engine: Engine, review: Review | None) -> None:
-    from local.report import Progress  # noqa: PLC0415
-
-    with Progress(review) as progress:
-        if not engine.work(progress.heard):
-            typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
+def _work(engine: Engine, heard: Callable[[Message], None], enough: Callable[[], bool]) -> None:
+    """Do the work, or follow the engine that is at it already and take over when that one ends."""
+    if not engine.work(heard):
+        typer.echo("\nanother agentfabric is at work on this folder; following it", err=True)
+        engine.work_in_turn(heard, enough=enough)
 
 
 def _print(items: list[Item], *, as_json: bool) -> None:
@@ -109,10 +137,13 @@ def _print(items: list[Item], *, as_json: bool) -> None:
             print_json(item.line())
     else:
         print_table(items)
+    unlucky = sum(item.task != "" and item.status in {"failed", "cancelled"} for item in items)
+    if unlucky:
+        typer.echo(f"{unlucky} failed or were cancelled; try them again with --again", err=True)
 
 
-def _exit_code(items: list[Item]) -> int:
-    states = {item.status for item in items}
+def _exit_code(states: Collection[str]) -> int:
+    """What was cancelled is done: somebody wanted it so."""
     if "failed" in states or "queued" in states:
         return FAILED
     return WAITING if "waiting" in states else DONE

@@ -70,7 +70,7 @@ def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value
 
 
 def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
-    """Return the reference of a taxonomy: a file's, or a packaged one's by name."""
+    """Return the reference of a taxonomy: a file's, or a packaged one's by name. The same content is the same one."""
     from shared import taxonomies  # noqa: PLC0415
     from shared.core.taxonomy import parse_taxonomy  # noqa: PLC0415
     from shared.errors import Permanent  # noqa: PLC0415
@@ -78,7 +78,7 @@ def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
     path = Path(name)
     try:
         text = path.read_text(encoding="utf-8") if path.suffix == ".toml" else taxonomies.builtin(name)
-        parse_taxonomy(text)
+        called = parse_taxonomy(text).name
     except (OSError, UnicodeDecodeError, Permanent) as error:
         raise Stop(f"taxonomy {name}: {error}", USAGE) from error
-    return engine.documents.write(text.encode(), "application/toml", path.name)
+    return engine.documents.write(text.encode(), "application/toml", called)

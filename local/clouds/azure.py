@@ -20,9 +20,11 @@ from local.functions_host.host import Settings
 from local.sqlite.broker import Message
 from local.sqlite.database import Database
 from local.wiring import TENANT
+from shared.errors import FabricError
 
 _HOST_JSON = Path(__file__).parents[2] / "host.json"
 _QUEUE = "reviews"
+_SUBJECT = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"  # what App Service makes of `sub`
 _UNITS_A_TURN = 200
 
 
@@ -82,8 +84,10 @@ class Azure:
         """Hand a queue message over; return what went wrong, or None."""
         try:
             self.host.invoke_queue(_QUEUE, QueueInput(message.body, str(message.id), message.attempts + 1))
-        except Exception as error:  # noqa: BLE001  like the Functions host: any exception is another delivery
+        except FabricError as error:
             return f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  like the Functions host: any exception is another delivery
+            return type(error).__name__  # its text may quote a document
         return None
 
     def call(
@@ -104,8 +108,11 @@ class Azure:
 
 
 def _principal(person: str, roles: Sequence[str]) -> str:
-    """https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities ."""
-    claims = [{"typ": "name", "val": person}, {"typ": "tenant", "val": TENANT}]
+    """The person is the same one that the other clouds are told of as a token's `sub`.
+
+    https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
+    """
+    claims = [{"typ": _SUBJECT, "val": person}, {"typ": "name", "val": person}, {"typ": "tenant", "val": TENANT}]
     claims += [{"typ": "roles", "val": role} for role in roles]
     principal = {"auth_typ": "aad", "claims": claims, "name_typ": "name", "role_typ": "roles"}
     return base64.b64encode(json.dumps(principal).encode()).decode()

@@ -116,14 +116,6 @@ def hub_events(events: Sequence[HubInput]) -> list[func.EventHubEvent]:
     return decoded
 
 
-def hub_event(event: HubInput) -> func.EventHubEvent:
-    """Return one event as a function with cardinality `one` sees it."""
-    shown = {name: str(value) for name, value in event.properties().items() if value not in {None, ""}}
-    metadata = {**_texts(shown), "SystemProperties": Datum("{}", "json")}
-    decoded: func.EventHubEvent = _decode("eventHubTrigger", Datum(event.body, "bytes"), metadata)
-    return decoded
-
-
 def activity_input(text: str | None) -> Any:  # noqa: ANN401  whatever the orchestrator passed
     """Return an activity's input."""
     return _decode("activityTrigger", Datum("null" if text is None else text, "string"), {})

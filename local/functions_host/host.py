@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from local.durable.hub import Hub, Options
 from local.durable.management import ManagementApi
 from local.durable.store import Store
 from local.functions_host import bindings, index, routes
-from local.functions_host.bindings import HttpInput, HubInput, QueueInput
+from local.functions_host.bindings import HttpInput, QueueInput
 from shared.errors import NotFound
 
 _ORIGIN = "http://127.0.0.1:7071"
@@ -91,21 +91,7 @@ class FunctionsHost:
 
     def invoke_queue(self, queue: str, message: QueueInput) -> None:
         """Hand a queue's message to the function that listens to it; raises what the function raises."""
-        function = self._listening("queueTrigger", "queueName", queue)
-        self.call(function, bindings.queue_message(message))
-
-    def invoke_timer(self, name: str, *, past_due: bool = False) -> None:
-        """Let a timer function tick."""
-        self.call(self._listening("timerTrigger", "", name), bindings.timer_request(past_due=past_due))
-
-    def invoke_event_hub(self, event_hub: str, events: Sequence[HubInput]) -> None:
-        """Hand a batch of events to the function that listens to the event hub."""
-        function = self._listening("eventHubTrigger", "eventHubName", event_hub)
-        if str(function.trigger.get("cardinality", "")).lower().endswith("many"):
-            self.call(function, bindings.hub_events(events))
-            return
-        for event in events:
-            self.call(function, bindings.hub_event(event))
+        self.call(self._listening(queue), bindings.queue_message(message))
 
     def invoke(self, name: str, value: object) -> Any:  # noqa: ANN401  whatever the function returns
         """Hand a ready-made value to a function of any trigger."""
@@ -170,11 +156,11 @@ class FunctionsHost:
             text, status_code=answer.status, headers=dict(answer.headers), mimetype="application/json"
         )
 
-    def _listening(self, kind: str, setting: str, source: str) -> index.Function:
+    def _listening(self, queue: str) -> index.Function:
         for function in self.functions.values():
-            if function.kind == kind and source == (function.trigger.get(setting) if setting else function.name):
+            if function.kind == "queueTrigger" and function.trigger.get("queueName") == queue:
                 return function
-        raise NotFound(f"no {kind} listens to '{source}'")
+        raise NotFound(f"no queueTrigger listens to '{queue}'")
 
 
 class _Durable:

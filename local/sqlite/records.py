@@ -23,6 +23,7 @@ from shared.core.recording import (
     skip,
 )
 from shared.events.catalog import AnyEvent
+from shared.ports import START, Place
 
 _Decision = Callable[[EntityRecord, dict[int, Parked]], Recording]
 
@@ -36,6 +37,7 @@ _entity_values, _billing_values, _parked_values = map(_columns, (EntityRecord, B
 # Left to itself, the planner reads a tenant's whole trail in key order to find the few rows of a task.
 _AUDIT_OF = {True: "record_audit INDEXED BY record_audit_by_task", False: "record_audit"}
 _BILLING_OF = {True: "record_billing INDEXED BY record_billing_by_task", False: "record_billing"}
+_PAGE = "AND (entity, sequence) > (?, ?) ORDER BY entity, sequence LIMIT ?"
 _audit_head = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
 
 
@@ -78,21 +80,34 @@ class SqliteRecords:
         )
         return [AuditRow(*(*row[:6], datetime.fromisoformat(row[6]), *row[7:])) for row in rows]
 
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+    def bill(
+        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[BillingRow]:
         """Return what was used."""
         where, values = _where(tenant=tenant, task=task)
         rows = self._database.connection.execute(
-            f"SELECT * FROM {_BILLING_OF[task is not None]} {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
-            values,
+            f"SELECT * FROM {_BILLING_OF[task is not None]} {where} {_PAGE}",  # noqa: S608  fixed words
+            (*values, *after, limit),
         )
         return [BillingRow(*row) for row in rows]
 
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+    def spent(self, tenant: str, *, task: str | None = None) -> int:
+        """Return the sum of the whole bill."""
+        where, values = _where(tenant=tenant, task=task)
+        total: int = self._database.connection.execute(
+            f"SELECT IFNULL(SUM(cost_micro_usd), 0) FROM {_BILLING_OF[task is not None]} {where}",  # noqa: S608  fixed words
+            values,
+        ).fetchone()[0]
+        return total
+
+    def parked(
+        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[Parked]:
         """Return what waits."""
         where, values = _where(tenant=tenant, entity=entity)
         rows = self._database.connection.execute(
-            f"SELECT * FROM record_parked {where} ORDER BY entity, sequence",  # noqa: S608  fixed words
-            values,
+            f"SELECT * FROM record_parked {where} {_PAGE}",  # noqa: S608  fixed words
+            (*values, *after, limit),
         )
         return [_parked_from(row) for row in rows]
 

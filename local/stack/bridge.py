@@ -1,4 +1,4 @@
-"""The bridges between clouds: `python -m local.stack.bridge FOLDER`. AWS's hand-over queues to Azure's queue and Pub/Sub.
+"""The bridges from AWS's hand-over queues to Azure's queue and to Pub/Sub: `python -m local.stack.bridge FOLDER`.
 
 A message is deleted behind its delivery, so a crash delivers twice and loses nothing. What cannot be delivered stays,
 and its entity's later messages stay behind it. May know the clouds' adapters; must not look into events further than
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from local.stack.carried import Carried
 from shared.core.routes import Route
-from shared.errors import FabricError, Permanent, Transient
-from shared.events.catalog import parse
+from shared.errors import FabricError, Permanent
+from shared.events.catalog import encode, parse
 
 if TYPE_CHECKING:
     from shared.events.catalog import AnyEvent
@@ -81,13 +81,66 @@ class Remembering:
         self._incarnation = incarnation
 
     def publish(self, messages: Sequence[tuple[Route, AnyEvent]]) -> None:
-        """Note the messages and hand them over; first everything earlier, where the receivers are new."""
-        if not self._carried.is_for(self._incarnation):
-            self._again()
-        self._carried.add([event.model_dump_json() for _, event in messages])
+        """Note the messages and hand them over."""
+        self._carried.add([encode(event) for _, event in messages])
         self._bus.publish(messages)
 
-    def _again(self) -> None:
+    def catch_up(self) -> None:
+        """Send everything again to receivers that have not had it, before anything new."""
+        if self._carried.is_for(self._incarnation):
+            return
         for page in self._carried.pages():
             self._bus.publish([(Route.RECORDS, parse(body)) for body in page])
         self._carried.sent_to(self._incarnation)
+
+
+def _run(bridge: Bridge, stopping: threading.Event, first: Callable[[], None]) -> None:
+    """Do what comes first until it succeeds, then carry; trouble is no reason to end."""
+    ready = False
+    while not stopping.is_set():
+        try:
+            if not ready:
+                first()
+                ready = True
+            if carried := bridge.carry():
+                _log.info("%d carried over", carried)
+        except Exception as error:  # noqa: BLE001  a queue may be away for a while, and come back
+            _log.warning("no way over: %s", type(error).__name__)
+            stopping.wait(_SECONDS_AFTER_TROUBLE)
+
+
+def main() -> None:
+    """Carry until stopped."""
+    from aws import wiring as aws  # noqa: PLC0415  SDKs load when they are needed
+    from azure.fabric import wiring as fabric  # noqa: PLC0415
+    from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
+    from gcp.adapters.pubsub import PubsubBus, publisher  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
+    for chatty in ("azure", "botocore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
+    reviews = StorageQueues({Route.REVIEWS: fabric.queue(account, Route.REVIEWS.value)})
+    topic = PubsubBus(publisher(), os.environ["AGENTFABRIC_TOPIC"])
+    incarnation = os.environ["PUBSUB_INCARNATION"] + os.environ["SPANNER_INCARNATION"]
+    with closing(Carried(Path(sys.argv[1]) / "carried.db")) as carried:
+        records = Remembering(topic, carried, incarnation)
+        ways: dict[Route, tuple[str, Bus, Callable[[], None]]] = {
+            Route.REVIEWS: ("REVIEWS_QUEUE_URL", reviews, lambda: None),
+            Route.RECORDS: ("RECORDS_QUEUE_URL", records, records.catch_up),
+        }
+        threads = []
+        for route, (queue, bus, first) in ways.items():
+            bridge = Bridge(aws.client("sqs"), os.environ[queue], route, bus)
+            threads.append(threading.Thread(target=_run, args=(bridge, stopping, first), name=route.value))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -47,12 +47,13 @@ class ApprovalPolicy(BaseModel):
 
 
 class Person(BaseModel):
-    """Who speaks, as the identity provider names them."""
+    """Who speaks: `name` is the identity provider's id for them, and theirs alone; `shown` is for people to read."""
 
     model_config = _FROZEN
 
     name: str = Field(min_length=1, max_length=128)
     roles: tuple[str, ...] = ()
+    shown: str = Field(default="", max_length=128)
 
 
 class Vote(BaseModel):

@@ -94,6 +94,9 @@ class Workflow:
 
     `max_documents` keeps a cancellation, which withdraws an approval per document, within the hundred rows of a
     DynamoDB or Azure Tables transaction (two rows an approval).
+
+    A review that waits runs each document's pipeline as a whole by `pipeline_retry`. What it then writes it tries by
+    `bookkeeping_retry`, for hours: giving up would leave a document without an ending.
     """
 
     name: str
@@ -101,6 +104,10 @@ class Workflow:
     checkpoint: Checkpoint
     max_documents: int = 40
     timeout: int = 240
+    pipeline_retry: Retry = field(default_factory=Retry)
+    bookkeeping_retry: Retry = field(
+        default_factory=lambda: Retry(attempts=60, interval=2.0, backoff=2.0, max_interval=600.0)
+    )
 
     def step(self, name: str) -> Step:
         """Return the step of that name; NotFound names those there are."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from shared.events.attributes import Moment
 from shared.events.envelope import Fact
 from shared.events.ids import Position
 
@@ -22,7 +23,7 @@ class ApprovalRequested(Fact):
     reason: str
     digest: str
     approvers: tuple[str, ...]
-    deadline: AwareDatetime
+    deadline: Moment
 
 
 class ApprovalEscalated(Fact):
@@ -34,7 +35,7 @@ class ApprovalEscalated(Fact):
     document: Position
     level: int = Field(ge=1)
     approvers: tuple[str, ...]
-    deadline: AwareDatetime
+    deadline: Moment
 
 
 class ApprovalDecided(Fact):

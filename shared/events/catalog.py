@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, Union
+from typing import Annotated, Any, Literal, Self, TypeVar, Union
 
-from pydantic import Discriminator, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, Discriminator, TypeAdapter, ValidationError, create_model
 
 from shared.errors import Permanent
 from shared.events import approval, document, record, step, task, tool, usage
+from shared.events.attributes import as_text
 from shared.events.envelope import Event, Fact
 from shared.events.ids import derive, traceparent
-from shared.events.limits import Transport, check_size
+from shared.events.limits import Transport, check_size, shown
+from shared.events.once import proven_once
 from shared.events.strict import load_object
 from shared.events.upcast import upcast
 
@@ -41,6 +43,9 @@ FACTS: tuple[type[Fact], ...] = (
 )
 
 AnyEvent = Event[Any]
+M = TypeVar("M", bound=BaseModel)
+
+_MOST_OF_A_NAME = 80  # characters of a field's name that an error repeats: a stranger may have chosen it
 
 
 def _typed(fact: type[Fact]) -> type[AnyEvent]:
@@ -62,27 +67,30 @@ _ANY: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[_UNION, Discriminator("type"
 def parse(body: bytes | str, *, tenant: str | None = None, transport: Transport = "pubsub") -> AnyEvent:
     """Return the event in `body`, lifted to the current version of its type.
 
-    Raises Permanent saying what is wrong and where: broken JSON, oversize, unknown type or version,
+    Raises Permanent saying what is wrong and where: broken JSON, a key twice, oversize, unknown type or version,
     a field out of shape, or another tenant's event where `tenant` is given.
     """
     check_size(body, transport)
     try:
-        event = _ANY.validate_json(body)
+        event = _ANY.validator.validate_json(body)
     except ValidationError:
         event = _parse_slowly(body)
+    else:
+        if not proven_once(body, event):
+            load_object(body)  # which refuses whatever the quick reader let pass
     if tenant is not None and event.tenant != tenant:
-        raise Permanent(f"event belongs to {event.tenant!r}, not to {tenant!r}", code="wrong-tenant", where="tenant")
+        raise Permanent(f"event belongs to {event.tenant!r}, not to {shown(tenant)}", code="wrong-tenant", where="tenant")
     return event
 
 
 def _parse_slowly(body: bytes | str) -> AnyEvent:
     """Lift an older version, or find the words for what is wrong."""
-    raw = load_object(body)
+    raw = {name: value for name, value in load_object(body).items() if value is not None}  # null is: not given
     kind = raw.get("type")
     model = CATALOG.get(kind) if isinstance(kind, str) else None
     if model is None:
         raise Permanent(
-            f"unknown event type {kind!r}; known: {', '.join(CATALOG)}",
+            f"unknown event type {shown(kind)}; known: {', '.join(CATALOG)}",
             code="unknown-event-type",
             where="type",
         )
@@ -102,24 +110,35 @@ def _parse_slowly(body: bytes | str) -> AnyEvent:
 
 def _version(dataschema: object, fact: type[Fact]) -> int:
     prefix, _, number = str(dataschema).rpartition(":")
-    if prefix != f"urn:agentfabric:{fact.type}" or not number.isdecimal() or not 1 <= int(number) <= fact.version:
+    if prefix != f"urn:agentfabric:{fact.type}" or number not in map(str, range(1, fact.version + 1)):
         known = f"urn:agentfabric:{fact.type}:1 to {fact.version}"
-        raise Permanent(f"cannot read {dataschema!r}; known: {known}", code="unknown-version", where="dataschema")
+        raise Permanent(f"cannot read {shown(dataschema)}; known: {known}", code="unknown-version", where="dataschema")
     return int(number)
 
 
 def explain(error: ValidationError, *, code: str = "invalid") -> Permanent:
     """Return the first fault of a validation as a verdict a person can act on (never the input itself)."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"])) or "body"
+    where = ".".join(str(part)[:_MOST_OF_A_NAME] for part in first["loc"]) or "body"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return Permanent(f"{first['msg']}{more}", code=code, where=where)
+
+
+def checked(model: type[M], value: object, *, code: str = "invalid") -> M:
+    """Return what a stranger said as `model`; Permanent with `code` when it is none."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise explain(error, code=code) from error
 
 
 def encode(event: AnyEvent, transport: Transport = "internal") -> str:
     """Return the event as JSON; Permanent when the transport cannot carry it."""
     body = event.model_dump_json(exclude_none=True)
-    check_size(body, transport)
+    if event.type == task.TaskSubmitted.type:
+        check_size(body, transport, "send fewer or shorter references, or split the task")
+    else:
+        check_size(body, transport)
     return body
 
 
@@ -148,11 +167,12 @@ def follow(cause: Cause, facts: Sequence[Fact], *, after: int, at: datetime) -> 
     trace = cause.traceparent or traceparent(cause.task, cause.id)
     return tuple(
         CATALOG[fact.type](
+            specversion="1.0",
             type=fact.type,
             dataschema=fact.dataschema(),
             id=derive(cause.tenant, cause.task, cause.id, position, fact.type),
             source=cause.source,
-            subject=getattr(fact, "name", None) or None,
+            subject=as_text(getattr(fact, "name", "")),
             time=at,
             tenant=cause.tenant,
             taskid=cause.task,

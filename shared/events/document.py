@@ -19,7 +19,7 @@ class DocumentRef(BaseModel):
     `uri` is `file:///…`, `s3://…`, `blob:sha256…`; `size` is in bytes; `name` is what people call it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     uri: Uri
     sha256: Sha256
@@ -31,7 +31,7 @@ class DocumentRef(BaseModel):
 class Evidence(BaseModel):
     """One reason for a conclusion: what was seen, and where (character offsets) or against which reference."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)
 
     what: str = Field(max_length=200)
     start: int | None = Field(default=None, ge=0)

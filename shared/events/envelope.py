@@ -5,10 +5,11 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from shared.events.attributes import Extension, Moment, Reference, Scalar, Text, Traceparent
 from shared.events.ids import Entity, Sequence, TaskId, Tenant
 
 
@@ -19,7 +20,7 @@ class Fact(BaseModel):
     survive an older consumer.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
@@ -31,6 +32,7 @@ class Fact(BaseModel):
 
 
 F = TypeVar("F", bound=Fact)
+Id = Annotated[Text, Field(max_length=128)]
 
 
 class Event(BaseModel, Generic[F]):
@@ -41,23 +43,24 @@ class Event(BaseModel, Generic[F]):
     """
 
     # Deferred: of the catalog's many envelopes a process builds those that it writes.
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True, defer_build=True)
 
-    specversion: Literal["1.0"] = "1.0"
-    id: str = Field(min_length=1, max_length=128)
-    source: str = Field(min_length=1, max_length=256)
+    specversion: Literal["1.0"]
+    id: Id
+    source: Reference
     type: str
-    subject: str | None = Field(default=None, max_length=512)
-    time: AwareDatetime
-    datacontenttype: Literal["application/json"] = "application/json"
+    subject: Annotated[Text, Field(max_length=512)] | None = None
+    time: Moment
+    datacontenttype: Literal["application/json"] = "application/json"  # what CloudEvents says of none
     dataschema: str
     tenant: Tenant
     taskid: TaskId
     partitionkey: Entity
     sequence: Sequence
-    causationid: str | None = Field(default=None, max_length=128)
-    traceparent: str | None = Field(default=None, pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+    causationid: Id | None = None
+    traceparent: Traceparent | None = None
     data: F
+    __pydantic_extra__: dict[Extension, Scalar] = Field(init=False)  # other attributes, of which CloudEvents says how
 
     @property
     def entity(self) -> str:

@@ -8,15 +8,18 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
+from shared.events.attributes import MAX_INTEGER
+
 _NAMESPACE = UUID("6f0c5f0e-3f3f-5d0a-9d53-0c7c0d8e4a11")
 _SEPARATOR = "\x1f"  # refused in every id below, so joined parts cannot be confused
 
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
-Entity = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Entity = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 Position = Annotated[int, Field(ge=0, lt=1000)]
 MAX_NUMBER = 2**53 - 1  # what every JSON reader and every store keeps exact
-Sequence = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
+MAX_SEQUENCE = MAX_INTEGER  # an attribute of the envelope, so CloudEvents bounds it
+Sequence = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
 Tokens = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 MicroUsd = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 

@@ -30,11 +30,21 @@ LIMITS: dict[Transport, int] = {
 }
 
 
-def check_size(body: bytes | str, transport: Transport) -> None:
-    """Raise Permanent when the body is larger than the transport carries."""
+_ADVICE = "send a reference instead"
+_MOST_SHOWN = 80
+
+
+def check_size(body: bytes | str, transport: Transport, advice: str = _ADVICE) -> None:
+    """Raise Permanent, with the advice, when the body is larger than the transport carries."""
     size = len(body) if isinstance(body, bytes) else len(body.encode())
     if size > LIMITS[transport]:
         raise Permanent(
-            f"{size} bytes are more than the {LIMITS[transport]} that {transport} carries; send a reference instead",
+            f"{size} bytes are more than the {LIMITS[transport]} that {transport} carries; {advice}",
             code="oversize",
         )
+
+
+def shown(value: object) -> str:
+    """Return a value as an error may repeat it: a stranger's may be as long as a message."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from math import isfinite
 from typing import Any, NoReturn
 
 from shared.errors import Permanent
+from shared.events.limits import shown
 
 MAX_DEPTH = 32
 
@@ -15,7 +18,7 @@ def load_object(body: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, A
     text = _text(body)
     _check_depth(text, max_depth)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise Permanent(
             f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", code="broken-json"
@@ -59,10 +62,16 @@ def _check_depth(text: str, max_depth: int) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Permanent(f"key {twice[:80]!r} appears twice", code="duplicate-key")
+        (twice, _), *_rest = Counter(key for key, _ in pairs).most_common(1)
+        raise Permanent(f"key {shown(twice)} appears twice", code="duplicate-key")
     return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise Permanent(f"{shown(text)} is more than a number of JSON can be", code="broken-json")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from aws import wiring
 from aws.handlers import dispatch, home, ingress, tool
+from aws.handlers.forward import LONGEST_PAUSE
 from aws.wire import MAX_BODY
 from shared.core.admission import TenantPolicy
 from shared.core.task import Status
@@ -20,7 +21,7 @@ from tests.aws.stage import PLAIN, TEXT, http_event, kinesis_event
 from tests.contracts.amazon import REGION, make_queue, make_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from shared.ports import Ports
@@ -65,7 +66,11 @@ def test_every_handler_is_deployed(template: Json, root: Path) -> None:
 def test_every_route_is_served(template: Json) -> None:
     """The API's routes are those that the handlers have in their tables."""
     functions = of_type(template, "AWS::Serverless::Function")
-    tables = {"IngressFunction": ingress.ROUTES, "ToolFunction": tool.ROUTES, "HomeFunction": home.ROUTES}
+    tables: dict[str, Iterable[str]] = {
+        "IngressFunction": ingress.ROUTES,
+        "ToolFunction": tool.ROUTES,
+        "HomeFunction": home.ROUTES,
+    }
     for name, table in tables.items():
         events = functions[name]["Properties"]["Events"].values()
         assert {f"{event['Properties']['Method']} {event['Properties']['Path']}" for event in events} == set(table)
@@ -114,6 +119,29 @@ def test_the_stream_reports_single_records(template: Json) -> None:
     assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["Properties"]["MaximumRetryAttempts"] > 0
     assert mapping["Properties"]["DestinationConfig"]["OnFailure"]["Destination"] == "UndeliveredQueue.Arn"
+
+
+def test_the_home_is_open_to_the_fabric_alone(template: Json) -> None:
+    """The home's one route has an authorizer of its own, so that no client's identity provider opens it."""
+    ((route, *others),) = [template["Resources"]["HomeFunction"]["Properties"]["Events"].values()]
+    assert not others
+    assert route["Properties"]["Auth"] == {"Authorizer": "Fabric"}
+    authorizers = template["Resources"]["Api"]["Properties"]["Auth"]["Authorizers"]
+    assert authorizers["Fabric"]["JwtConfiguration"] != authorizers["Jwt"]["JwtConfiguration"]
+
+
+@pytest.mark.parametrize("name", ["Reviews", "Records"])
+def test_a_hand_over_waits_for_its_neighbour(template: Json, name: str) -> None:
+    """A queue is forwarded once its neighbour is named, message by message, and outlasts a neighbour's bad days."""
+    mapping = template["Resources"][f"Forwarding{name}"]
+    assert mapping["Condition"] == f"Has{name}"
+    assert mapping["Properties"]["EventSourceArn"] == f"{name}Queue.Arn"
+    assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = template["Resources"][f"{name}Queue"]["Properties"]
+    handles = template["Resources"]["ForwardFunction"]["Properties"]["Timeout"]
+    assert queue["FifoQueue"] is True
+    assert queue["VisibilityTimeout"] > handles
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * LONGEST_PAUSE > 7 * 24 * 3600
 
 
 def test_another_place_brings_its_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:

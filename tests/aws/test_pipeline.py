@@ -169,6 +169,9 @@ def test_a_cancelled_task_pays_for_nothing_more(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "event",
     [
+        None,
+        [],
+        "text",
         {},
         {"tenant": "local", "task": "task-1", "document": 0, "step": "extract", "surprise": 1},
         {"tenant": "local", "task": "task-1", "document": -1, "step": "extract"},
@@ -176,7 +179,7 @@ def test_a_cancelled_task_pays_for_nothing_more(stage: Stage) -> None:
         {"tenant": "local", "task": "never-was", "document": 0, "step": "extract"},
     ],
 )
-def test_a_step_nobody_can_do_is_refused_for_good(event: Json) -> None:
+def test_a_step_nobody_can_do_is_refused_for_good(event: Any) -> None:
     """A step's input that is not in order, or of a task that is not there, is Permanent."""
     with pytest.raises(Permanent) as refused:
         step.handler(event, None)

@@ -73,17 +73,29 @@ def test_a_status_says_how_far_each_document_is(stage: Stage) -> None:
     assert answer.body["links"]["self"] == f"/tasks/{task.id}"
 
 
-def test_tasks_are_listed_page_by_page(stage: Stage) -> None:
+@pytest.mark.parametrize("limit", ["2", "5", "6"])
+def test_tasks_are_listed_page_by_page(stage: Stage, limit: str) -> None:
     """Following `next` from page to page shows every task once, in the order of ids."""
     made = sorted(stage.submitted(key=f"key-{n}", entity=f"package-{n}").id for n in range(5))
     seen: list[str] = []
-    query: Json | None = {"limit": "2"}
+    query: Json | None = {"limit": limit}
     while query is not None:
         page = stage.call(http_event("GET /tasks", changes={"queryStringParameters": query})).body
+        assert page["tasks"]
         seen += [task["id"] for task in page["tasks"]]
         following = page["next"]
         query = dict(pair.split("=") for pair in following.split("?")[1].split("&")) if following else None
     assert seen == made
+
+
+def test_a_listed_task_says_where_it_is_placed(stage: Stage) -> None:
+    """The list, like a task's status, says which cloud a task is on, and nothing before it is placed."""
+    task = stage.submitted()
+    for placed in (None, "aws"):
+        (listed,) = stage.call(http_event("GET /tasks")).body["tasks"]
+        whole = stage.call(http_event("GET /tasks/{id}", id=task.id)).body
+        assert (listed["placed_on"], whole["placed_on"]) == (placed, placed)
+        stage.placed(task)
 
 
 def test_a_task_is_cancelled(stage: Stage) -> None:

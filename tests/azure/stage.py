@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from local.sqlite.database import Database
     from shared.core.approval import Approval
     from shared.core.decision import Decision
-    from shared.errors import FabricError
     from shared.events.catalog import AnyEvent
     from shared.ports import Ports
 
@@ -67,7 +66,7 @@ class Script:
     """
 
     asks: frozenset[int] = frozenset()
-    failures: dict[int, list[FabricError]] = field(default_factory=dict)
+    failures: dict[int, list[Exception]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     ports: Ports | None = None
 
@@ -102,13 +101,7 @@ def outputs(*, asks: bool) -> dict[str, dict[str, Any]]:
 def write_journal(ports: Ports, task: Task, flow: str, document: int, results: dict[str, dict[str, Any]]) -> None:
     """Write the steps of a document as if their tools had run."""
     for step in workflow(flow).steps:
-        call = Call(document, step.name, {"document": document})
-
-        def begin(current: Task, step: Any = step, call: Call = call) -> Decision:
-            return stepping.start(current, step, call, None)
-
-        cause = f"{task.id}.{document}.{step.name}"
-        change(ports, Cause(f"{cause}.start", task.tenant, task.id, task.entity, SOURCE), begin)
+        cause = begin(ports, task, Call(document, step.name, {"document": document}))
         entry = ports.journal.find(task.tenant, task.id, document, step.name)
         assert entry is not None
 
@@ -116,6 +109,17 @@ def write_journal(ports: Ports, task: Task, flow: str, document: int, results: d
             return stepping.finish(current, entry, results[name], ())
 
         change(ports, Cause(f"{cause}.finish", task.tenant, task.id, task.entity, SOURCE), finish)
+
+
+def begin(ports: Ports, task: Task, call: Call) -> str:
+    """Write the intent of a step as if its tool were about to run; return what causes it."""
+
+    def start(current: Task) -> Decision:
+        return stepping.start(current, workflow(current.workflow).step(call.step), call, None)
+
+    cause = f"{task.id}.{call.document}.{call.step}"
+    change(ports, Cause(f"{cause}.start", task.tenant, task.id, task.entity, SOURCE), start)
+    return cause
 
 
 def app() -> df.DFApp:
@@ -256,7 +260,8 @@ def reference(name: str) -> DocumentRef:
 
 def principal(name: str, roles: Sequence[str], tenant: str = TENANT) -> str:
     """Return the header that App Service authentication sets."""
-    claims = [("name", name), ("tenant", tenant), *(("roles", role) for role in roles)]
+    subject = ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", name)
+    claims = [subject, ("name", name), ("tenant", tenant), *(("roles", role) for role in roles)]
     content = {
         "auth_typ": "aad",
         "name_typ": "name",

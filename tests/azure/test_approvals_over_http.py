@@ -176,10 +176,17 @@ BAD_PRINCIPALS = {
     "no claims": base64.b64encode(b"{}").decode(),
     "claims of another shape": encoded("bob"),
     "claims without values": encoded([{"typ": "name"}]),
-    "no tenant": encoded([{"typ": "name", "val": "bob"}]),
-    "no name": encoded([{"typ": "tenant", "val": "local"}]),
-    "an empty name": encoded([{"typ": "tenant", "val": "local"}, {"typ": "name", "val": ""}]),
-    "an endless name": encoded([{"typ": "tenant", "val": "local"}, {"typ": "name", "val": "b" * 129}]),
+    "no tenant": encoded([{"typ": "sub", "val": "bob"}]),
+    "nobody": encoded([{"typ": "tenant", "val": "local"}]),
+    "nothing but a name": encoded([{"typ": "tenant", "val": "local"}, {"typ": "name", "val": "bob"}]),
+    "an empty id": encoded([{"typ": "tenant", "val": "local"}, {"typ": "sub", "val": ""}]),
+    "an endless id": encoded([{"typ": "tenant", "val": "local"}, {"typ": "sub", "val": "b" * 129}]),
+    "an application that says so": encoded(
+        [{"typ": "tenant", "val": "local"}, {"typ": "oid", "val": "robot"}, {"typ": "idtyp", "val": "app"}]
+    ),
+    "an application that is its own subject": encoded(
+        [{"typ": "tenant", "val": "local"}, {"typ": "oid", "val": "robot"}, {"typ": "sub", "val": "robot"}]
+    ),
 }
 
 
@@ -204,13 +211,28 @@ def test_an_unknown_tenant_is_refused(stage: Stage, waiting: Approval) -> None:
     assert coded(stage.host.invoke_http("GET", f"/api/approvals/{waiting.id}", headers)) == (403, "unknown-tenant")
 
 
-@pytest.mark.parametrize(("enabled", "status"), [("False", 401), ("True", 200)])
-def test_a_deployed_app_needs_authentication_in_front(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, enabled: str, status: int
+PLACES: dict[str, tuple[dict[str, str], int]] = {
+    "nothing is set": ({}, 401),
+    "Linux Consumption": ({"CONTAINER_NAME": "0123"}, 401),
+    "a dedicated plan": ({"WEBSITE_INSTANCE_ID": "0123"}, 401),
+    "authentication is off": ({"CONTAINER_NAME": "0123", "WEBSITE_AUTH_ENABLED": "False"}, 401),
+    "another kind of authentication": ({"AGENTFABRIC_AUTH": "oidc"}, 401),
+    "authentication is on": ({"CONTAINER_NAME": "0123", "WEBSITE_AUTH_ENABLED": "True"}, 200),
+    "authentication is on, in small letters": ({"WEBSITE_AUTH_ENABLED": "true"}, 200),
+    "nobody has to authenticate": ({"AGENTFABRIC_AUTH": "none"}, 200),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_identity_header_needs_somebody_who_vouches_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """In the cloud an identity header counts only when App Service authentication is on, which alone may set it."""
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "0123")
-    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", enabled)
+    """A header counts where App Service authentication is on, which alone may set it, or where none was asked for."""
+    settings, status = PLACES[place]
+    for name in ("AGENTFABRIC_AUTH", "CONTAINER_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_AUTH_ENABLED"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     assert stage.ask("GET", "/api/approvals", who=BOB).status_code == status
 
 

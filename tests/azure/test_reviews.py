@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from azure.fabric import names
+from azure.fabric.handlers import activities
+from shared.core import workflow as workflows
+from shared.core.stepping import Call
 from shared.core.task import Progress, Status
+from shared.core.workflow import Retry
 from shared.errors import Permanent, Transient
-from tests.azure.stage import NOON, Script, Stage
+from tests.azure.stage import NOON, Script, Stage, begin
 
 REVIEW = "t1.1"
 MakeStage = Callable[[Script], Stage]
@@ -67,6 +73,111 @@ def test_a_failure_that_does_not_pass_is_noted(stage_for: MakeStage) -> None:
     assert failed.data.code == "attempts-used-up"
     assert stage.script.names.count("t1.1-0") == 4
     assert stage.task().status is Status.COMPLETED
+
+
+@pytest.mark.parametrize(("began", "step"), [(["extract"], "extract"), ([], "pipeline")])
+def test_a_pipeline_that_is_lost_names_the_step_it_was_at(stage_for: MakeStage, began: list[str], step: str) -> None:
+    """A pipeline that never says how it ended fails its document at the step it had begun, if it had begun one."""
+    stage = stage_for(Script(failures={0: [Transient("timed out")] * 9}))
+    task = stage.place(2)
+    for name in began:
+        begin(stage.ports, task, Call(0, name, {}))
+    stage.wait(minutes=5)
+    (failed,) = stage.events("document.failed")
+    assert (failed.data.step, failed.data.code) == (step, "attempts-used-up")
+
+
+CANARY = "the secret text of a document"
+
+
+def test_an_unforeseen_failure_keeps_its_text_to_itself(
+    stage_for: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect fails its document under its type's name; neither event, history nor log has its text."""
+    stage = stage_for(Script(failures={0: [ValueError(CANARY)] * 4}))
+    stage.place(2)
+    stage.wait(minutes=5)
+    (failed,) = stage.events("document.failed")
+    assert failed.data.reason == "Activity function 'run_pipeline' failed: UnforeseenError: ValueError"
+    written = " ".join(stage.host.hub.history(names.document(REVIEW, 0)))
+    assert "UnforeseenError: ValueError" in written
+    assert CANARY not in caplog.text + failed.model_dump_json() + written
+    assert "unexpected ValueError at" in caplog.text
+
+
+def test_a_defect_at_a_checkpoint_keeps_its_text_to_itself(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect in what a checkpoint writes is tried again under its type's name alone, and passes when it is mended."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError(CANARY)
+
+    stage.place(2)
+    with monkeypatch.context() as defect:
+        defect.setattr(activities.approvals, "request_approval", broken)
+        stage.settle()
+    assert "unexpected LookupError at" in caplog.text
+    assert CANARY not in caplog.text + " ".join(stage.host.hub.history(names.checkpoint(REVIEW, 0)))
+    stage.wait(minutes=1)
+    assert stage.task().progress[0] is Progress.WAITING
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **retries: Retry) -> None:
+    """Let the flagship workflow retry otherwise."""
+    changed = replace(workflows.DOCUMENT_REVIEW, **retries)  # type: ignore[arg-type]  # retries only
+    monkeypatch.setattr(workflows, "WORKFLOWS", {changed.name: changed})
+
+
+def test_a_pipeline_is_tried_as_its_workflow_says(stage_for: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another entry in the workflow table is another number of attempts, with other pauses."""
+    use(monkeypatch, pipeline_retry=Retry(attempts=2, interval=20.0))
+    stage = stage_for(Script(failures={0: [Transient("busy")] * 9}))
+    stage.place(2)
+    stage.wait(seconds=19)
+    assert stage.script.names.count("t1.1-0") == 1
+    stage.wait(minutes=5)
+    assert stage.script.names.count("t1.1-0") == 2
+    assert [event.data.code for event in stage.events("document.failed")] == ["attempts-used-up"]
+
+
+def test_bookkeeping_is_tried_as_its_workflow_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a checkpoint writes is tried as often as the workflow table says."""
+    tried: list[object] = []
+
+    def busy(*asked: object, **_: object) -> None:
+        tried.append(asked)
+        raise Transient("the store is away")
+
+    use(monkeypatch, bookkeeping_retry=Retry(attempts=3, interval=10.0, backoff=1.0))
+    monkeypatch.setattr(activities.approvals, "request_approval", busy)
+    stage.place(2)
+    stage.wait(seconds=19)
+    assert len(tried) == 2
+    stage.wait(minutes=5)
+    assert len(tried) == 3
+    assert [event.data.code for event in stage.events("document.failed")] == ["attempts-used-up"]
+
+
+def test_a_review_that_began_before_workflows_had_names_goes_on(stage_for: MakeStage) -> None:
+    """A review whose input names no workflow is one of documents."""
+    stage = stage_for(Script())
+    stage.place(2)
+    given = {"tenant": "local", "task": "t1", "run": 1, "documents": 2}
+    stage.host.hub.start(names.REVIEW, REVIEW, json.dumps(given))
+    stage.settle()
+    assert stage.task().status is Status.COMPLETED
+
+
+def test_the_workflow_travels_with_the_input(stage: Stage) -> None:
+    """Reviews, documents and checkpoints are told the name of the workflow, which a replay finds again."""
+    stage.place(2)
+    stage.settle()
+    for instance in (REVIEW, names.document(REVIEW, 1), names.checkpoint(REVIEW, 0)):
+        found = stage.host.hub.status(instance)
+        assert found is not None
+        assert found.input is not None
+        assert json.loads(found.input)["workflow"] == "document-review"
 
 
 def test_an_approved_document_is_recorded(stage: Stage) -> None:

@@ -36,12 +36,50 @@ def test_the_queues_message_is_the_canonical_event(samples: Path) -> None:
     assert wire.event_of(message.get_body()) == parse((samples.parent / "event.json").read_bytes())
 
 
+BOB = "00000000-0000-0000-0000-0000000000b0"
+
+
+def called(content: dict[str, Any]) -> wire.Caller:
+    """Return who a client principal says is calling."""
+    header = base64.b64encode(json.dumps(content).encode()).decode()
+    return wire.caller_of({wire.PRINCIPAL: header}, vouched=True)
+
+
 def test_the_principal_names_tenant_person_and_roles(samples: Path) -> None:
-    """The documented header yields the directory as tenant, the mapped name claim, and every role."""
-    header = base64.b64encode((samples / "client_principal.json").read_bytes()).decode()
-    caller = wire.caller_of({wire.PRINCIPAL: header}, vouched=True)
+    """The documented header yields the directory as tenant, the object's id, the mapped name to show, every role."""
+    caller = called(load(samples / "client_principal.json"))
     assert caller.tenant == "9188040d-6c67-4c5b-b112-36a304b66dad"
-    assert caller.person == Person(name="bob@example.com", roles=("reviewer", "owner"))
+    assert caller.person == Person(name=BOB, roles=("reviewer", "owner"), shown="bob@example.com")
+
+
+SUBJECT = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
+OBJECT = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"oid": "b0", "sub": "pairwise"}, "b0"),
+        ({OBJECT: "b0", SUBJECT: "pairwise"}, "b0"),
+        ({"sub": "pairwise"}, "pairwise"),
+        ({SUBJECT: "pairwise"}, "pairwise"),
+    ],
+)
+def test_a_person_is_their_id(claims: dict[str, str], name: str) -> None:
+    """A person is their object's id, else the subject, in the long form as in the short, whatever they are called."""
+    said = [{"typ": kind, "val": value} for kind, value in {**claims, "tid": "acme", "name": "Bob"}.items()]
+    assert called({"claims": said}).person == Person(name=name, shown="Bob")
+
+
+def test_a_renamed_person_is_the_same(samples: Path) -> None:
+    """Somebody who got another name and address is still the person they were."""
+    principal = load(samples / "client_principal.json")
+    before = called(principal).person
+    for claim in principal["claims"]:
+        if claim["typ"] == "name" or claim["typ"].endswith("emailaddress"):
+            claim["val"] = "robert@example.com"
+    after = called(principal).person
+    assert (after.name, after.shown) == (before.name, "robert@example.com")
 
 
 def test_a_decision_is_its_senders(samples: Path) -> None:
@@ -56,7 +94,7 @@ def test_a_decision_is_its_senders(samples: Path) -> None:
     )
     caller = wire.caller_of(request.headers, vouched=True)
     vote = wire.vote_of(request, caller.person)
-    assert (vote.verdict, vote.digest, vote.by.name) == ("approved", "a" * 64, "bob@example.com")
+    assert (vote.verdict, vote.digest, vote.by.name) == ("approved", "a" * 64, BOB)
 
 
 @pytest.mark.parametrize(

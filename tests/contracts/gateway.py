@@ -62,9 +62,9 @@ PEER = token(sub="azure", roles="[fabric]")  # an array of claims arrives as its
 def home_event(operation: str, body: bytes, claims: Json) -> Json:
     """Return the envelope of a request to the home."""
     event: Json = json.loads(_SAMPLE.read_text(encoding="utf-8"))
-    path = f"/home/{operation}"
-    event |= {"routeKey": "POST /home/{operation}", "rawPath": path, "pathParameters": {"operation": operation}}
-    event["requestContext"] |= {"routeKey": "POST /home/{operation}", "authorizer": {"jwt": {"claims": claims}}}
+    path = f"/fabric/{operation}"
+    event |= {"routeKey": "POST /fabric/{operation}", "rawPath": path, "pathParameters": {"operation": operation}}
+    event["requestContext"] |= {"routeKey": "POST /fabric/{operation}", "authorizer": {"jwt": {"claims": claims}}}
     event["requestContext"]["http"] |= {"method": "POST", "path": path}
     event["body"] = body.decode()
     return event
@@ -72,7 +72,7 @@ def home_event(operation: str, body: bytes, claims: Json) -> Json:
 
 def ask_home(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
     """Answer a request as the API in front of the home would."""
-    assert (method, path.rpartition("/")[0]) == ("POST", "/home")
+    assert (method, path.rpartition("/")[0]) == ("POST", "/fabric")
     told = home.handler(home_event(path.rpartition("/")[2], body, claims_of(headers)), None)
     return Answer(told["statusCode"], told["headers"], told["body"].encode())
 
@@ -105,8 +105,6 @@ def loopback(serve: Serve) -> Iterator[str]:
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
-
-        do_GET = do_POST
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

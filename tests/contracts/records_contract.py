@@ -296,6 +296,28 @@ class RecordsContract:
         assert [row.sequence for row in by_entity] == [3, 4, 5]
         assert [row.sequence for row in by_task] == [6, 7]
 
+    def test_bill_by_page(self, records: Records, entity: Entity) -> None:
+        """A bill comes in pages, across entities, and its sum is of all of them."""
+        task = f"task-{uuid4()}"
+        names = [f"{entity.name}/{number}" for number in range(2)]
+        for name in names:
+            self.apply_all(records, Entity(name=name, task=task).events(8))
+        first = records.bill(entity.tenant, task=task, limit=3)
+        rest = records.bill(entity.tenant, task=task, after=(first[-1].entity, first[-1].sequence), limit=3)
+        assert [(row.entity, row.sequence) for row in (*first, *rest)] == [(name, at) for name in names for at in (4, 8)]
+        assert [records.spent(entity.tenant, task=asked) for asked in (task, "task-none")] == [24, 0]
+        assert records.spent(entity.tenant) >= 24
+
+    def test_parked_by_page(self, records: Records, entity: Entity) -> None:
+        """What is parked comes in pages, an entity's or a tenant's."""
+        for number in (3, 1, 2):
+            records.park(entity.poison(number))
+        first = records.parked(entity.tenant, entity=entity.name, limit=2)
+        rest = records.parked(entity.tenant, entity=entity.name, after=(entity.name, 2), limit=2)
+        assert [[item.sequence for item in page] for page in (first, rest)] == [[1, 2], [3]]
+        following = records.parked(entity.tenant, after=(entity.name, 2), limit=1)
+        assert [(item.entity, item.sequence) for item in following] == [(entity.name, 3)]
+
     def test_same_events_at_once(self, store: Store, entity: Entity) -> None:
         """Threads that deliver the same events at once apply each exactly once."""
         events = entity.events(12)

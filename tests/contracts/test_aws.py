@@ -43,7 +43,7 @@ def dynamo() -> Any:
 def s3() -> Any:
     """Three buckets: our own, one that may be read, and a stranger's."""
     made = client("s3")
-    for bucket in ("documents-0", "also-readable", "elsewhere"):
+    for bucket in ("documents-0", "elsewhere"):
         made.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     return made
 
@@ -176,14 +176,14 @@ class TestS3(DocumentsContract):
 
     @pytest.fixture
     def documents(self, s3: Any) -> S3Documents:
-        """Documents in our bucket, and in one more."""
-        return S3Documents(s3, "documents-0", frozenset({"also-readable"}))
+        """Documents in our bucket."""
+        return S3Documents(s3, "documents-0")
 
     def test_a_document_is_read_where_it_may_be(self, s3: Any, documents: S3Documents) -> None:
-        """A client's own object in a bucket on the list is read through its reference, whatever its name."""
+        """A client's own object in the bucket is read through its reference, whatever its name."""
         written = documents.write(b"text", "text/plain")
-        s3.put_object(Bucket="also-readable", Key="a/ü ?#&.txt", Body=b"text")
-        assert documents.read(written.model_copy(update={"uri": "s3://also-readable/a/ü ?#&.txt"})) == b"text"
+        s3.put_object(Bucket="documents-0", Key="a/ü ?#&.txt", Body=b"text")
+        assert documents.read(written.model_copy(update={"uri": "s3://documents-0/a/ü ?#&.txt"})) == b"text"
 
     def test_an_object_larger_than_it_says_is_not_read(self, s3: Any, documents: S3Documents) -> None:
         """An object above the limit is refused by its length, whatever the reference says."""
@@ -195,12 +195,12 @@ class TestS3(DocumentsContract):
     def test_a_missing_bucket_of_our_own_is_no_success(self, s3: Any) -> None:
         """Writing to a bucket that does not exist is refused, not taken for written before."""
         with pytest.raises(Permanent):
-            S3Documents(s3, "never-made", frozenset()).write(b"text", "text/plain")
+            S3Documents(s3, "never-made").write(b"text", "text/plain")
 
     def test_storage_out_of_reach_is_passing(self) -> None:
         """A connection that cannot be made asks for another attempt."""
         with pytest.raises(Transient):
-            S3Documents(client("s3", endpoint_url=NOWHERE), "b", frozenset()).write(b"text", "text/plain")
+            S3Documents(client("s3", endpoint_url=NOWHERE), "b").write(b"text", "text/plain")
 
 
 class AmazonWires:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.core.routes import Route
+    from shared.ports import Bus, Ports
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,6 +45,11 @@ def dynamo() -> Any:
     return client("dynamodb")
 
 
+def ports_behind(there: Any, bus: Bus) -> Ports:
+    """Return the ports that the home serves: a store's and a bus."""
+    return control_ports(there, bus)
+
+
 class HomeStore:
     """The ports of another cloud, in front of the home's."""
 
@@ -65,11 +70,11 @@ class TestHome(TasksContract):
     def store(self, dynamo: Any) -> Iterator[HomeStore]:
         """A home of its own."""
         there = DynamoStore(dynamo, make_table(dynamo))
-        with serving(control_ports(there, Flaky(broken=False))):
+        with serving(ports_behind(there, Flaky(broken=False))):
             yield HomeStore(there, Home(InProcess(ask_home), "https://home.example.com", lambda: PEER))
 
     def test_a_result_too_large_is_refused_for_good(self, store: HomeStore) -> None:
-        """What the home's table cannot hold is refused for good here, too, by the table's own limit and by the way's."""
+        """What the home's table cannot hold or the way there, is refused for good here, too."""
         store.tasks.commit(submitted(make()))
         task = store.tasks.load("acme", "task-1")
         for size in (400 * 1024, 3 * 1024 * 1024):
@@ -98,7 +103,7 @@ class TestHomeOverHttp(TasksContract):
     def store(self, dynamo: Any, address: str) -> Iterator[HomeStore]:
         """A home of its own, behind a real connection."""
         there = DynamoStore(dynamo, make_table(dynamo))
-        with serving(control_ports(there, Flaky(broken=False))):
+        with serving(ports_behind(there, Flaky(broken=False))):
             yield HomeStore(there, Home(Web(10.0), address, lambda: PEER))
 
     def test_a_home_out_of_reach_is_passing(self) -> None:
@@ -128,6 +133,5 @@ class TestHomeBus(BusContract):
     def wires(self, dynamo: Any) -> Iterator[HomeWires]:
         """Wires of its own."""
         there = AmazonWires()
-        ports = control_ports(DynamoStore(dynamo, "no-table"), there.bus)
-        with serving(replace(ports, bus=there.bus)):
+        with serving(ports_behind(DynamoStore(dynamo, "no-table"), there.bus)):
             yield HomeWires(there)

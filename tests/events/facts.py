@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
 from shared.events.catalog import FACTS, AnyEvent, Cause, follow
+from shared.events.ids import MAX_NUMBER, MAX_SEQUENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  hypothesis adds it
 WORDS = st.characters(codec="utf-8")
+SHOWN = st.characters(codec="utf-8", exclude_categories=["Cc"])
 
 
 def facts() -> SearchStrategy[Fact]:
@@ -59,8 +61,8 @@ def bound(name: str, metadata: list[Any], otherwise: Any) -> Any:
 
 def integers(metadata: list[Any]) -> SearchStrategy[int]:
     """Return whole numbers within bounds."""
-    most = min(bound("le", metadata, 2**53 - 1), bound("lt", metadata, 2**53) - 1)
-    return st.integers(bound("ge", metadata, -(2**53)), most)
+    most = min(bound("le", metadata, MAX_NUMBER), bound("lt", metadata, MAX_NUMBER + 1) - 1)
+    return st.integers(bound("ge", metadata, -MAX_NUMBER), most)
 
 
 def text(metadata: list[Any]) -> SearchStrategy[str]:
@@ -88,10 +90,10 @@ PLAIN: dict[Any, Callable[[list[Any]], SearchStrategy[Any]]] = {
 def events(draw: DrawFn) -> AnyEvent:
     """Return any event."""
     cause = Cause(
-        id=draw(st.text(WORDS, min_size=1, max_size=128)),
+        id=draw(st.text(SHOWN, min_size=1, max_size=128)),
         tenant=draw(st.from_regex(r"^[a-z0-9][a-z0-9-]{0,62}$", fullmatch=True)),
         task=draw(st.from_regex(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$", fullmatch=True)),
-        entity=draw(st.from_regex(r"^[^\x00-\x1f\x7f]{1,256}$", fullmatch=True)),
-        source=draw(st.text(WORDS, min_size=1, max_size=256)),
+        entity=draw(st.from_regex(r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", fullmatch=True)),
+        source=draw(st.from_regex(r"^[a-z]{1,20}(/[A-Za-z0-9._~-]{0,40}){0,3}$", fullmatch=True)),
     )
-    return follow(cause, [draw(facts())], after=draw(st.integers(0, 2**53 - 2)), at=draw(TIMES))[0]
+    return follow(cause, [draw(facts())], after=draw(st.integers(0, MAX_SEQUENCE - 1)), at=draw(TIMES))[0]

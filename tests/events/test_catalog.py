@@ -44,7 +44,7 @@ def test_what_is_written_is_read(event: AnyEvent) -> None:
 def test_what_is_not_known_is_kept(event: AnyEvent) -> None:
     """Optional fields of a newer release survive being read and written by this one, in envelope and data."""
     raw = json.loads(encode(event, "pubsub"))
-    raw["newextension"] = {"a": [1, "é"]}
+    raw["newextension"] = "é"
     raw["data"]["new_field"] = {"b": [2.5, False]}
     again = json.loads(encode(parse(json.dumps(raw)), "pubsub"))
     assert again == raw
@@ -107,7 +107,7 @@ MALFORMED: list[tuple[str, bytes | str, str, str]] = [
     ("an endless entity", json.dumps(sample(partitionkey="a" * 257)), "invalid", "partitionkey"),
     ("sequence 0", json.dumps(sample(sequence=0)), "invalid", "sequence"),
     ("half a sequence", json.dumps(sample(sequence=1.5)), "invalid", "sequence"),
-    ("a sequence no store holds", json.dumps(sample(sequence=2**53)), "invalid", "sequence"),
+    ("a sequence of more than 32 bits", json.dumps(sample(sequence=2**31)), "invalid", "sequence"),
     ("a broken trace", json.dumps(sample(traceparent="00-xyz")), "invalid", "traceparent"),
     ("no data", json.dumps(sample(data=None)), "invalid", "data"),
     ("data that is text", json.dumps(sample(data="placed")), "invalid", "data"),

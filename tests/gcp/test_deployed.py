@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gcp import stage
 from gcp.adapters.pubsub import PubsubBus, publisher
 from shared.app.record import verify
 from shared.core.routes import Route
@@ -25,6 +24,7 @@ from tests.gcp.databases import SpannerStore, spanner_store
 from tests.gcp.emulators import environment, free_port, pubsub_settings, running, wait_for
 from tests.gcp.pushes import push_of
 from tests.gcp.topics import topic_with_push
+from tools import package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stage the source that gcloud would upload."""
     folder = tmp_path_factory.mktemp("staged") / "gcp"
-    stage.stage(folder)
+    package.stage("gcp", folder)
     return folder
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 
+from tests.contracts.records_contract import Entity
 from tests.gcp.conftest import client
 from tests.gcp.pushes import sample
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PUSHER = "pusher@example.iam.gserviceaccount.com"
 ANALYST = "analyst@example.com"
+OPERATOR = "operator@example.com"
 AUDIENCE = "https://record.example.com"
 
 
@@ -91,7 +93,8 @@ def issuer(settings: pytest.MonkeyPatch) -> Iterator[type[_Certs]]:
     settings.delenv("AGENTFABRIC_AUTH")
     settings.setenv("AGENTFABRIC_AUDIENCE", AUDIENCE)
     settings.setenv("AGENTFABRIC_PUSHER", PUSHER)
-    settings.setenv("AGENTFABRIC_CALLERS", json.dumps({ANALYST: "acme"}))
+    settings.setenv("AGENTFABRIC_CALLERS", json.dumps({ANALYST: "acme", OPERATOR: "acme"}))
+    settings.setenv("AGENTFABRIC_OPERATORS", OPERATOR)
     settings.setenv("AGENTFABRIC_CERTS", f"http://127.0.0.1:{server.server_port}/certs")
     yield _Certs
     server.shutdown()
@@ -176,6 +179,28 @@ def test_a_tenants_reader(asker: FlaskClient) -> None:
     known = asker.get("/bill", headers={"Authorization": f"Bearer {token(email=ANALYST)}", **claimed})
     unknown = asker.get("/bill", headers={"Authorization": f"Bearer {token()}", **claimed})
     assert (known.status_code, unknown.status_code) == (200, 403)
+
+
+@pytest.mark.usefixtures("issuer")
+def test_an_operator_among_the_readers(asker: FlaskClient, records: Records) -> None:
+    """An account on the operators' list skips a parked number; one that may only read is refused and changes nothing."""
+    records.park(Entity(name="held").poison(1))
+    decision = {"entity": "held", "sequence": 1, "reason": "a bad release"}
+
+    def skip(email: str) -> int:
+        headers = {"Authorization": f"Bearer {token(email=email)}"}
+        return asker.post("/skip", json=decision, headers=headers).status_code
+
+    assert [skip(ANALYST), len(records.parked("acme"))] == [403, 1]
+    assert [skip(OPERATOR), records.parked("acme")] == [200, []]
+
+
+@pytest.mark.usefixtures("issuer")
+def test_an_operator_of_no_tenant(settings: pytest.MonkeyPatch, asker: FlaskClient) -> None:
+    """Being an operator names no tenant: who is not among the callers reads and decides nothing."""
+    settings.setenv("AGENTFABRIC_CALLERS", "{}")
+    headers = {"Authorization": f"Bearer {token(email=OPERATOR)}"}
+    assert asker.get("/parked", headers=headers).status_code == 403
 
 
 @pytest.mark.usefixtures("records")

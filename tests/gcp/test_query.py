@@ -48,7 +48,46 @@ def test_bill(asker: FlaskClient, records: Records) -> None:
         records.apply(event, AT)
     bill = get(asker, "/bill", task="task-7")
     assert (bill["cost_micro_usd"], [row["cost_micro_usd"] for row in bill["usage"]]) == (12, [4, 8])
-    assert get(asker, "/bill", task="task-8") == {"cost_micro_usd": 0, "usage": []}
+    assert get(asker, "/bill", task="task-8") == {"cost_micro_usd": 0, "usage": [], "next": None}
+
+
+def pages(asker: FlaskClient, path: str, rows: str, limit: int, **asked: str) -> list[list[tuple[str, int]]]:
+    """Follow `next` to the end; return each page's rows as entity and number."""
+    found: list[list[tuple[str, int]]] = []
+    following: dict[str, str] = {}
+    while True:
+        page = get(asker, path, limit=limit, **asked, **following)
+        found.append([(row["entity"], row["sequence"]) for row in page[rows]])
+        if page["next"] is None:
+            return found
+        following = {"after": page["next"]}
+
+
+def test_bill_by_page(asker: FlaskClient, records: Records) -> None:
+    """A tenant's usages come in pages across its entities, each once, and every page has the sum of all."""
+    for name in ("a:b", "a", "ä"):
+        for event in Entity(name=name).events(12):
+            records.apply(event, AT)
+    assert pages(asker, "/bill", "usage", 2) == [
+        [("a", 4), ("a", 8)],
+        [("a", 12), ("a:b", 4)],
+        [("a:b", 8), ("a:b", 12)],
+        [("ä", 4), ("ä", 8)],
+        [("ä", 12)],
+    ]
+    assert get(asker, "/bill", limit=1, after="8:a")["cost_micro_usd"] == 3 * (4 + 8 + 12)
+
+
+def test_parked_by_page(asker: FlaskClient, records: Records) -> None:
+    """What is parked comes in pages across entities, or of one entity."""
+    for name in ("b", "a"):
+        for number in (3, 1, 2):
+            records.park(Entity(name=name).poison(number))
+    assert pages(asker, "/parked", "parked", 4) == [
+        [("a", 1), ("a", 2), ("a", 3), ("b", 1)],
+        [("b", 2), ("b", 3)],
+    ]
+    assert pages(asker, "/parked", "parked", 2, entity="b") == [[("b", 1), ("b", 2)], [("b", 3)]]
 
 
 def test_verify(asker: FlaskClient, records: Records) -> None:
@@ -113,6 +152,10 @@ def test_a_decision_that_is_none(
         ("/events?task=a&after=-1", 400, "after:"),
         ("/events?task=a&after=%D9%A3", 400, "after:"),
         ("/events?task=a&after=" + "9" * 5000, 400, "after:"),
+        ("/bill?limit=0", 400, "limit: expected a whole number from 1 to 1000"),
+        ("/bill?after=x:e", 400, "after: expected a whole number"),
+        ("/parked?limit=1001", 400, "limit:"),
+        ("/parked?after=", 400, "after:"),
         ("/verify", 400, "entity: name the entity"),
         ("/skip", 405, "/skip takes POST"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.completion import Completion, Prompt
 from shared.errors import Transient
+from shared.ports import START, Place
 
 if TYPE_CHECKING:
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
@@ -51,13 +52,21 @@ class Throttled:
         """Return the history."""
         return self.inner.history(tenant, task=task, entity=entity, after=after, limit=limit)
 
-    def bill(self, tenant: str, *, task: str | None = None) -> Sequence[BillingRow]:
+    def bill(
+        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[BillingRow]:
         """Return the bill."""
-        return self.inner.bill(tenant, task=task)
+        return self.inner.bill(tenant, task=task, after=after, limit=limit)
 
-    def parked(self, tenant: str, *, entity: str | None = None) -> Sequence[Parked]:
+    def spent(self, tenant: str, *, task: str | None = None) -> int:
+        """Return the bill's sum."""
+        return self.inner.spent(tenant, task=task)
+
+    def parked(
+        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+    ) -> Sequence[Parked]:
         """Return what is parked."""
-        return self.inner.parked(tenant, entity=entity)
+        return self.inner.parked(tenant, entity=entity, after=after, limit=limit)
 
 
 @dataclass

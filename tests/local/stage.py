@@ -92,9 +92,16 @@ class Fabric:
         return self.engine.ports.tasks.load(TENANT, task)
 
     def told(self, entity: str) -> list[AnyEvent]:
-        """Return an entity's recorded events."""
-        rows = self.engine.ports.records.history(TENANT, entity=entity, limit=10_000)
+        """Return the recorded events of an entity, or of the only file of that name."""
+        rows = self.engine.ports.records.history(TENANT, entity=self._entity(entity), limit=10_000)
         return [parse(row.body) for row in rows]
+
+    def _entity(self, name: str) -> str:
+        query = "SELECT DISTINCT entity FROM record_audit WHERE entity = ?1 OR entity LIKE '%/' || ?1"
+        found = [entity for (entity,) in self.engine.database.connection.execute(query, (name,))]
+        if len(found) > 1:
+            raise LookupError(f"{name} is any of {found}")
+        return found[0] if found else name
 
     def dead_letters(self) -> list[tuple[str, str, int, str]]:
         """Return route, key, attempts and reason of the dead letters."""

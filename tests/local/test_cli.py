@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from local.cli.main import app, main
+from local.cli import main
+from local.cli.verbs import app
 from shared.render import event_schemas
 from tests.local.stage import ASKING, INVOICE, MIT, PLAIN, UNCLEAR, write_corpus
 

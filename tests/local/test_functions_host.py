@@ -11,7 +11,7 @@ import azure.functions as func
 import pytest
 
 from local.durable.store import Store
-from local.functions_host import FunctionsHost
+from local.functions_host import FunctionsHost, bindings
 from local.functions_host.bindings import HubInput, QueueInput
 from local.functions_host.host import Settings
 from local.functions_host.routes import compile_route
@@ -238,24 +238,11 @@ def test_timer_and_event_hub_functions_get_real_inputs(blueprint: Any, serve: Se
         arg_name="events", event_hub_name="facts", connection="Hub", cardinality="many"
     )(take)
     host = serve()
-    host.invoke_timer("tick", past_due=True)
-    host.invoke_event_hub("facts", [HubInput(b"one", "k", 1, enqueued=NOW), HubInput(b"two", "k", 2, enqueued=NOW)])
+    host.invoke("tick", bindings.timer_request(past_due=True))
+    batch = [HubInput(b"one", "k", 1, enqueued=NOW), HubInput(b"two", "k", 2, enqueued=NOW)]
+    host.invoke("take", bindings.hub_events(batch))
     assert ticks == [True]
     assert batches == [[(b"one", "k", 1), (b"two", "k", 2)]]
-
-
-def test_event_hub_function_of_cardinality_one_is_called_per_event(blueprint: Any, serve: Serve) -> None:
-    """Without batching each event is a call of its own."""
-    seen: list[tuple[object, ...]] = []
-
-    def take(event: func.EventHubEvent) -> None:
-        seen.append((event.get_body(), event.partition_key, event.sequence_number))
-
-    blueprint.event_hub_message_trigger(arg_name="event", event_hub_name="facts", connection="Hub", cardinality="one")(
-        take
-    )
-    serve().invoke_event_hub("facts", [HubInput(b"one", "k", 1), HubInput(b"two", "k", 2)])
-    assert seen == [(b"one", "k", 1), (b"two", "k", 2)]
 
 
 def test_parameter_without_binding_is_refused_at_start(blueprint: Any, serve: Serve) -> None:

@@ -19,7 +19,9 @@ def aws_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def aws(aws_build: Path) -> Deployed:
     """Deploy the front door's function over its layer, on a Python that has nothing else, not even boto3."""
-    return Deployed((sys.executable, *ISOLATED, "-S"), (aws_build / "IngressFunction", aws_build / "DependencyLayer/python"))
+    return Deployed(
+        (sys.executable, *ISOLATED, "-S"), (aws_build / "IngressFunction", aws_build / "DependencyLayer/python")
+    )
 
 
 @pytest.fixture(scope="session")

@@ -63,19 +63,25 @@ class Deployed:
         command = [*self.python, str(HERE / "boot.py")]
         environment = {"PATH": os.environ["PATH"], **(settings or {})}
         return subprocess.run(
-            command, input=json.dumps(job), cwd=self.folder.parent, env=environment, capture_output=True, text=True, check=False
+            command,
+            input=json.dumps(job),
+            cwd=self.folder.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
 
 def unpacked(cloud: str, folder: Path) -> Path:
     """Build what is out of date, and unpack the cloud's artefact into an empty folder."""
     try:
-        package.package(cloud)
+        with package.current(cloud):
+            shutil.copytree(package.BUILD / cloud, folder)
     except package.Unavailable as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
-    shutil.copytree(package.BUILD / cloud, folder)
     return folder
 
 

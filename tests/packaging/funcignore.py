@@ -24,16 +24,12 @@ def uploaded(files: Iterable[str], rules: str) -> set[str]:
     lines = [line.strip() for line in rules.split("\n") if line.strip() and not line.strip().startswith("#")]
     drops = [pattern(line) for line in lines if not line.startswith("!")]
     keeps = [pattern(line[1:]) for line in lines if line.startswith("!")]
-    return {
-        file
-        for file in files
-        if not never(file) and (any(map_match(keeps, file)) or not any(map_match(drops, file)))
-    }
+    return {file for file in files if not never(file) and (matches(keeps, file) or not matches(drops, file))}
 
 
-def map_match(patterns: Iterable[re.Pattern[str]], file: str) -> Iterable[bool]:
-    """Yield whether each pattern matches."""
-    return (found.match(file) is not None for found in patterns)
+def matches(patterns: Iterable[re.Pattern[str]], file: str) -> bool:
+    """Tell whether any pattern fits the file's beginning."""
+    return any(found.match(file) for found in patterns)
 
 
 def never(file: str) -> bool:

@@ -37,17 +37,21 @@ def test_every_function_is_indexed(azure: Deployed) -> None:
 
 def test_a_message_starts_a_review(azure: Deployed, root: Path) -> None:
     """The recorded queue message starts the review that its task was placed for."""
-    given = {"do": "message", "message": sample(root, "queue_message.json")}
     review = {"tenant": "acme", "task": "task-42", "run": 1, "documents": 3}
-    assert azure.asked("microsoft", given, STANDIN) == [[names.REVIEW, "task-42.1", review]]
+    given = {"do": "message", "message": sample(root, "queue_message.json"), "tenant": "acme", "task": "task-42"}
+    ((name, instance, handed),) = azure.asked("microsoft", given, STANDIN)
+    assert (name, instance) == (names.REVIEW, "task-42.1")
+    assert handed | review == handed
 
 
 def test_a_decision_is_answered(azure: Deployed, root: Path) -> None:
-    """The recorded decision reaches the store, which knows no such approval; without a principal it does not."""
-    asked = sample(root, "http_decision.json")
-    assert azure.asked("microsoft", {"do": "request", "request": asked}, STANDIN) == [404, "not-found"]
-    asked["headers"].pop("x-ms-client-principal")
-    assert azure.asked("microsoft", {"do": "request", "request": asked}, STANDIN) == [401, "unauthenticated"]
+    """The recorded decision reaches the store when the platform vouches for its sender, and is refused otherwise."""
+    given = {"do": "request", "request": sample(root, "http_decision.json")}
+    vouched = STANDIN | {"WEBSITE_AUTH_ENABLED": "True"}
+    assert azure.asked("microsoft", given, vouched) == [404, "not-found"]
+    assert azure.asked("microsoft", given, STANDIN) == [401, "unauthenticated"]
+    given["request"]["headers"].pop("x-ms-client-principal")
+    assert azure.asked("microsoft", given, vouched) == [401, "unauthenticated"]
 
 
 def test_every_import_leads_somewhere(azure: Deployed) -> None:

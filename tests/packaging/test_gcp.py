@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 def serving(deployed: Deployed, target: str, applied: Path) -> Iterator[str]:
     """Serve a function; yield its address."""
     port = free_port()
-    words = ["--source", str(deployed.folder / "main.py"), "--target", target, "--host", "127.0.0.1", "--port", str(port)]
+    words = [
+        "--source",
+        str(deployed.folder / "main.py"),
+        "--target",
+        target,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     job = {"path": [str(PROBES)], "allowed": [], "probe": "google_serve", "given": words}
     told = applied.with_suffix(".job")
     told.write_text(json.dumps(job))

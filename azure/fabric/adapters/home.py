@@ -45,7 +45,7 @@ class Home:
         if len(body) > MOST_BYTES:
             raise Permanent(f"{len(body)} bytes are more than the {MOST_BYTES} a request may have", code="oversize")
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
-        answer = self._web.ask("POST", f"{self._url}/home/{operation}", headers, body)
+        answer = self._web.ask("POST", f"{self._url}/fabric/{operation}", headers, body)
         told = _object(answer.body)
         if answer.status != HTTPStatus.OK or told is None:
             raise _verdict(operation, answer, told or {})

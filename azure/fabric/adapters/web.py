@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 5.0
 _CONNECTIONS = 50  # as many activities as host.json lets run at once
-_HERE = ("127.0.0.1", "localhost", "::1", "169.254.")  # this machine, and its platform's own addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,19 @@ class Web:
     def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """Return the answer, whatever its status; Transient when there is none."""
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.hostname or "").startswith(_HERE):
+        if parts.scheme != "https" and not _is_here(parts.hostname or ""):
             raise Permanent(f"{parts.hostname} is asked by https alone: requests carry tokens", code="not-configured")
         try:
             told = self._pool.request(method, url, headers=dict(headers), body=body, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             raise Transient(f"{parts.hostname} does not answer: {type(error).__name__}") from error
         return Answer(told.status, dict(told.headers.items()), told.data)
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine, or its platform's own service beside it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_link_local

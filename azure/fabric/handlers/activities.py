@@ -1,7 +1,8 @@
 """The reviews' activities: each one call of a use case.
 
 They may run twice, so each is idempotent below. A permanent verdict is a value (trying again would not help,
-and the orchestrator has to go on); a passing one is raised, so that the engine tries again.
+and the orchestrator has to go on); a passing one is raised, so that the engine tries again. What nobody foresaw is
+raised by the name of its type alone: the engine writes an exception's text down, and that may quote a document.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +12,13 @@ from typing import Any
 import azure.durable_functions as df
 
 from azure.fabric import names, wiring
-from azure.fabric.wire import SOURCE, ApprovalOf, DocumentOf, FailureOf, Outcome
+from azure.fabric.wire import SOURCE, ApprovalOf, DocumentOf, FailureOf, Outcome, UnforeseenError, note
 from shared.app import approvals, outcomes
 from shared.core.approval import Approval
 from shared.core.failure import Failure
 from shared.core.workflow import Workflow, pipeline_input, workflow
-from shared.errors import Permanent
+from shared.errors import FabricError, Permanent
+from shared.ports import Ports
 
 FAILED, NEEDS_APPROVAL, PENDING, RECORDED = "failed", "needs-approval", "pending", "recorded"
 
@@ -41,8 +43,9 @@ def fail_document(given: FailureOf) -> Outcome:
     """Note why a document cannot be reviewed."""
 
     def work() -> Outcome:
-        why = Failure("pipeline", given["code"], given["reason"])
-        outcomes.fail_document(wiring.ports(), given["tenant"], given["task"], given["document"], why, source=SOURCE)
+        ports = wiring.ports()
+        why = Failure(_failed_at(ports, given), given["code"], given["reason"])
+        outcomes.fail_document(ports, given["tenant"], given["task"], given["document"], why, source=SOURCE)
         return {"outcome": FAILED, "code": given["code"], "reason": given["reason"]}
 
     return _verdict(given, work)
@@ -87,7 +90,22 @@ def _verdict(given: DocumentOf, work: Callable[[], Outcome]) -> Outcome:
         outcome = work()
     except Permanent as error:
         outcome = {"outcome": FAILED, "code": error.code, "reason": str(error)[:1000]}
+    except FabricError:
+        raise
+    except Exception as error:
+        note(error)
+        raise UnforeseenError(type(error).__name__) from None
     return {"document": given["document"], **outcome}
+
+
+def _failed_at(ports: Ports, given: DocumentOf) -> str:
+    """Return the step that began and came to no end; without one it is not a step's fault, but the pipeline's."""
+    tenant, task, document = given["tenant"], given["task"], given["document"]
+    for step in workflow(ports.tasks.load(tenant, task).workflow).steps:
+        entry = ports.journal.find(tenant, task, document, step.name)
+        if entry is not None and not entry.done:
+            return step.name
+    return "pipeline"
 
 
 def _standing(approval: Approval) -> Outcome:

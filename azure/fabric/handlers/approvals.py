@@ -78,7 +78,7 @@ def _summary(approval: Approval) -> dict[str, Any]:
     return {
         **approval.model_dump(mode="json", include=shown),
         "approvers": list(approval.approvers),
-        "voted": [vote.by.name for vote in approval.votes],
+        "voted": [vote.by.shown or vote.by.name for vote in approval.votes],
         "expired": approval.expired,
     }
 

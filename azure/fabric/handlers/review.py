@@ -1,6 +1,7 @@
 """The review of a task as durable orchestrations: fan-out, fan-in, and a checkpoint for each human decision.
 
-Replayed from the start at every step: no clock, no ids, no I/O here. What the SDK needs minded:
+Replayed from the start at every step: no clock, no ids, no I/O here. How often and how patiently is the workflow
+table's to say, whose name comes with the input. What the SDK needs minded:
 one sub-orchestration per document that returns value or error (a caught failure of `task_all` derails the
 replay); one wait per checkpoint, whose event no other checkpoint shares; timers of at most a day (longer ones
 cannot be cancelled), each cancelled when the event wins (one that is forgotten keeps the instance running).
@@ -15,11 +16,9 @@ import azure.durable_functions as df
 from azure.fabric import names
 from azure.fabric.handlers.activities import FAILED, NEEDS_APPROVAL, PENDING, RECORDED
 from azure.fabric.wire import DocumentOf, Outcome, Review, decoded
-from shared.core.workflow import Retry
+from shared.core.workflow import DOCUMENT_REVIEW, Retry, Workflow, workflow
 
 SLICE = 50
-# Waiting for our own store: giving up would leave a document without an ending, so hours are fine.
-PATIENT = Retry(attempts=60, interval=2.0, backoff=2.0, max_interval=600.0)
 LONGEST_WAIT = timedelta(days=1)
 SHORTEST_WAIT = timedelta(seconds=1)
 AFTER_EVENT = timedelta(hours=1)
@@ -64,7 +63,7 @@ def review_v1(context: df.DurableOrchestrationContext) -> Steps:
 def review_document_v1(context: df.DurableOrchestrationContext) -> Steps:
     """Review one document; return what became of it, whatever it was."""
     given: DocumentOf = decoded(context.get_input())
-    done: Outcome = yield from _try(context, names.RUN_PIPELINE, given, Retry())
+    done: Outcome = yield from _try(context, names.RUN_PIPELINE, given, _flow(given).pipeline_retry)
     if done["outcome"] == FAILED:
         return (yield from _give_up(context, given, done))
     return done
@@ -76,28 +75,36 @@ def approval_checkpoint_v1(context: df.DurableOrchestrationContext) -> Steps:
     Event and timer are only requests to look: the store decides.
     """
     given: DocumentOf = decoded(context.get_input())
-    stands: Outcome = yield from _try(context, names.REQUEST_APPROVAL, given, PATIENT)
+    patient = _flow(given).bookkeeping_retry
+    stands: Outcome = yield from _try(context, names.REQUEST_APPROVAL, given, patient)
     if stands["outcome"] == PENDING:
         asked = {**given, "approval": stands["approval"]}
         answer = context.wait_for_external_event(names.decided(stands["approval"]))
         while stands["outcome"] == PENDING:
             yield from _wait(context, answer, stands["deadline"])
-            stands = yield from _try(context, names.CHECK_APPROVAL, asked, PATIENT)
+            stands = yield from _try(context, names.CHECK_APPROVAL, asked, patient)
     if stands["outcome"] == FAILED:
         return (yield from _give_up(context, given, stands))
-    recorded: Outcome = yield from _try(context, names.RECORD_DOCUMENT, given, PATIENT)
+    recorded: Outcome = yield from _try(context, names.RECORD_DOCUMENT, given, patient)
     if recorded["outcome"] != RECORDED:
         return (yield from _give_up(context, given, recorded))
     return {"document": given["document"], "outcome": stands["outcome"]}
 
 
+def _flow(given: Review | DocumentOf) -> Workflow:
+    """Return the run's workflow; inputs of the first kind did not name it, as there was only one."""
+    return workflow(given.get("workflow", DOCUMENT_REVIEW.name))
+
+
 def _all(context: Any, orchestrator: str, instance: Any, given: Review, positions: Any) -> Steps:  # noqa: ANN401
     """Run one sub-orchestration per document, all at once, and return their outcomes."""
-    review = names.review(given["task"], given["run"])
+    review, flow = names.review(given["task"], given["run"]), _flow(given).name
     tasks = [
         context.call_sub_orchestrator(
             orchestrator,
-            DocumentOf(tenant=given["tenant"], task=given["task"], run=given["run"], document=position),
+            DocumentOf(
+                tenant=given["tenant"], task=given["task"], run=given["run"], workflow=flow, document=position
+            ),
             instance(review, position),
         )
         for position in positions
@@ -133,7 +140,7 @@ def _try(context: Any, activity: str, given: Any, retry: Retry) -> Steps:  # noq
 def _give_up(context: Any, given: DocumentOf, why: Outcome) -> Steps:  # noqa: ANN401  the SDK ships no types
     """Note the failure and return it."""
     failure = {**given, "code": why["code"], "reason": why["reason"]}
-    yield from _try(context, names.FAIL_DOCUMENT, failure, PATIENT)
+    yield from _try(context, names.FAIL_DOCUMENT, failure, _flow(given).bookkeeping_retry)
     return {"document": given["document"], "outcome": FAILED, "code": why["code"]}
 
 

@@ -14,6 +14,7 @@ import azure.functions as func
 from azure.fabric import names, wiring
 from azure.fabric.wire import Review, answer, answered_later, body_of, event_of, tenant_spoken_for
 from shared.core.admission import tenant_policy
+from shared.core.workflow import workflow
 from shared.errors import Permanent, Transient
 from shared.events.catalog import AnyEvent
 
@@ -64,7 +65,10 @@ async def _start(client: df.DurableOrchestrationClient, event: AnyEvent) -> str:
     known = await _asked_hub(client.get_status(review))
     if known and known.runtime_status is not Status.Failed:
         return f"was {known.runtime_status.value} already"
-    given = Review(tenant=event.tenant, task=event.taskid, run=placed.run, documents=placed.documents)
+    flow = workflow(wiring.ports().tasks.load(event.tenant, event.taskid).workflow)
+    given = Review(
+        tenant=event.tenant, task=event.taskid, run=placed.run, workflow=flow.name, documents=placed.documents
+    )
     await _asked_hub(client.start_new(names.REVIEW, instance_id=review, client_input=given))
     return "started"
 

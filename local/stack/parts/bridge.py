@@ -7,13 +7,13 @@ import sys
 from local.stack.part import Command, Part, Room
 
 
-def _command(_: Room) -> Command:
-    return Command((sys.executable, "-m", "local.stack.bridge"))
+def _command(room: Room) -> Command:
+    return Command((sys.executable, "-m", "local.stack.bridge", str(room.folder)))
 
 
 PART = Part(
     name="bridge",
     about="carries AWS's hand-over queues to Azure's queue and to Pub/Sub",
-    needs=("deploy", "azurite", "pubsub"),
+    needs=("deploy", "azurite", "record"),  # what is published before there is a subscription is lost
     command=_command,
 )

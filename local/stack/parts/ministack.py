@@ -6,6 +6,7 @@ It writes its state down when it is asked to stop, so a `kill -9` loses what it 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 
 from local.stack import sockets, tools
@@ -31,7 +32,8 @@ def credentials(endpoint: str) -> dict[str, str]:
 
 def _command(room: Room) -> Command:
     scratch = room.folder / "tmp"
-    scratch.mkdir(exist_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # it leaves every function's unpacked code behind
+    scratch.mkdir()
     environment = {
         **credentials(room.address),
         "BIND_HOST": "127.0.0.1",

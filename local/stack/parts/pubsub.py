@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from uuid import uuid4
 
 from local.stack import sockets, tools
 from local.stack.part import Command, Part, Room
@@ -29,7 +30,11 @@ def _ready(room: Room) -> bool:
 
 def _prepare(room: Room) -> Mapping[str, str]:
     _put(room.port, TOPIC, {})
-    return {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{room.port}", "AGENTFABRIC_TOPIC": TOPIC}
+    return {
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{room.port}",
+        "AGENTFABRIC_TOPIC": TOPIC,
+        "PUBSUB_INCARNATION": uuid4().hex,  # who knew the one before has to begin anew
+    }
 
 
 def subscribe(port: int, endpoint: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from uuid import uuid4
 
 from local.stack import sockets, tools
 from local.stack.part import ROOT, Command, Part, Room
@@ -37,6 +38,7 @@ def _prepare(room: Room) -> Mapping[str, str]:
     return {
         "SPANNER_EMULATOR_HOST": f"127.0.0.1:{room.ports['grpc']}",
         "AGENTFABRIC_SPANNER": f"{_INSTANCE}/databases/{_DATABASE}",
+        "SPANNER_INCARNATION": uuid4().hex,  # who knew the one before has to begin anew
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
-from local.cli.main import app
+from local.cli.verbs import app
 from local.stack import tools
 from local.stack.doctor import examine
 from local.stack.parts import all_parts

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import azure.functions as func
+import standin  # type: ignore[import-not-found]  # lies beside this file, on the path that boot.py makes
 
 
 def main(given: dict[str, Any]) -> Any:
@@ -39,6 +40,7 @@ class Hub:
 def message(given: dict[str, Any]) -> list[Any]:
     """Hand a queue's message to its function; return what that started."""
     hub, start = Hub(), import_module("azure.fabric.handlers.start")
+    standin.memory().place(given["tenant"], given["task"])
     body = base64.b64decode(given["message"]["MessageText"])
     asyncio.run(start.on_review_message(func.QueueMessage(id="1", body=body), hub))
     return hub.started

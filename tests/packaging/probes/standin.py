@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.core.admission import TenantPolicy
+from shared.core.task import Task
 from shared.errors import NotFound
 from shared.events.document import DocumentRef
 from shared.ports import Ports
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.core.recording import Verdict
-    from shared.core.task import Task
     from shared.events.catalog import AnyEvent
     from shared.ports import Change
 
@@ -39,6 +39,22 @@ class Memory:
         if task not in self.tasks:
             raise NotFound(f"{tenant} has no task {task}")
         return self.tasks[task]
+
+    def place(self, tenant: str, task: str) -> None:
+        """Keep a task of one document, as if it had been submitted."""
+        one = self.write(b"A report.", "text/plain", "report.txt")
+        self.tasks[task] = Task(
+            id=task,
+            tenant=tenant,
+            entity="package-a",
+            workflow="document-review",
+            documents=(one,),
+            taxonomy=one,
+            may_ask=True,
+            budget=1,
+            submitted_by="ann",
+            submitted_at=NOON,
+        )
 
     def last_sequence(self, tenant: str, entity: str) -> int:
         """Return that nothing was said of the entity yet."""

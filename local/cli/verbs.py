@@ -43,15 +43,12 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run a verb. Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 a human is waited for, 130 interrupted."""
+    """Run a verb; its failure is a sentence, Ctrl-C stays KeyboardInterrupt."""
     try:
         app()
-    except KeyboardInterrupt:
-        _say_stopped()
-        sys.exit(_INTERRUPTED)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer hears Ctrl-C first and makes this of it
-            _say_stopped()
+            raise KeyboardInterrupt from None
         raise
     except Stop as stop:
         typer.echo(f"agentfabric: {stop}", err=True)
@@ -59,7 +56,3 @@ def main() -> None:
     except FabricError as error:
         typer.echo(f"agentfabric: {error}", err=True)
         sys.exit(1)
-
-
-def _say_stopped() -> None:
-    typer.echo("\nstopped; nothing is lost. The same command goes on, and so does `agentfabric resume`.", err=True)

@@ -1,0 +1,175 @@
+"""What a person sees of tasks, approvals, events and what is held back. Words only, no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from local import screen
+from local.screen import command, prose, say, say_command, say_rows, text
+from shared.core.story import usd
+
+if TYPE_CHECKING:
+    from local.sqlite.broker import DeadLetter
+
+SHORT = 8  # characters of an id or a digest that tell it from the others
+_SUMMARY_LINES = 2
+
+
+def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: FBT001  the one thing besides the tasks
+    """Print tasks, and how to see those after them."""
+    if not tasks:
+        say("no tasks")
+        return
+    wide = screen.is_wide()
+    rows = screen.table("task", *(("entity",) if wide else ()), *_TASK_HEADINGS, grows="entity" if wide else "")
+    for task in tasks:
+        rows.add_row(
+            text(task["id"]),
+            *((text(task["entity"]),) if wide else ()),
+            task["status"],
+            task["placed_on"] or "-",
+            str(task["documents"]),
+            str(task["waiting"]),
+            usd(task["spent_micro_usd"]),
+        )
+    say_rows(rows, [() if wide else (text(task["entity"], "dim"),) for task in tasks])
+    if more:
+        say("\nmore:")
+        say_command(command("tasks", "--after", tasks[-1]["id"]))
+
+
+_TASK_HEADINGS = ("status", "on", "docs", "wait", "spent")
+
+
+def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
+    """Print what waits for a decision: what it is about, why, until when and who may decide, and the summary."""
+    if not approvals:
+        say("nothing waits for a decision")
+        return
+    rows = screen.table("approval", "document", "class", "score", "digest", grows="document")
+    for approval in approvals:
+        rows.add_row(
+            approval["id"][:SHORT],
+            text(_document(approval)),
+            text(approval["shown"]["label"]),
+            f"{approval['classified']['score']:.2f}",
+            approval["digest"][:SHORT],
+        )
+    say_rows(rows, [_below(approval) for approval in approvals])
+    first = approvals[0]
+    say(f"\n{screen.plural(len(approvals), 'decision')} to make. See one whole, and decide exactly that:")
+    say_command(command("approvals", first["id"][:SHORT]))
+    say_command(decide_command(first))
+
+
+def decide_command(approval: dict[str, Any]) -> str:
+    """Return what approves exactly what was shown."""
+    return command("approve", approval["id"][:SHORT], "--digest", approval["digest"][:SHORT])
+
+
+def in_a_line(approval: dict[str, Any]) -> str:
+    """Return what is to be decided, in a line."""
+    shown, score = approval["shown"], approval["classified"]["score"]
+    what = f"{_document(approval)} is {shown['label']} ({score:.2f}), digest {approval['digest'][:SHORT]}"
+    return f"{screen.printable(what)}; {prose(shown['reason'])}"
+
+
+def print_approval(approval: dict[str, Any]) -> None:
+    """Print an approval whole: everything there is to base the decision on."""
+    shown, found = approval["shown"], approval["classified"]
+    rows = Table.grid(padding=(0, 2))
+    for name, said in (
+        ("approval", text(approval["id"])),
+        ("document", text(_document(approval))),
+        ("task", text(approval["task"])),
+        ("class", text(_class(shown, found))),
+        ("why", prose(shown["reason"])),
+        ("until", text(_until(approval))),
+        ("who", text(", ".join(approval["approvers"]))),
+        ("votes", text(", ".join(approval["voted"]) or "none yet")),
+        ("asked by", text(approval["requested_by"])),
+        ("summary", prose(shown["summary"] or "-")),
+        ("evidence", Text("\n").join(text(_evidence(seen)) for seen in found["evidence"]) or Text("-")),
+        ("sha256", text(shown["sha256"])),
+        ("digest", text(approval["digest"])),
+    ):
+        rows.add_row(Text(name, "dim"), said)
+    say(rows)
+    say("\nApprove, or reject, exactly this:")
+    say_command(decide_command(approval))
+
+
+def _document(approval: dict[str, Any]) -> str:
+    entity, name = approval["entity"], approval["name"]
+    return str(name if entity in name else f"{entity}/{name}")
+
+
+def _below(approval: dict[str, Any]) -> tuple[Text, ...]:
+    asked = f"until {_until(approval)}: {', '.join(approval['approvers'])}"
+    summary = screen.at_most(_SUMMARY_LINES, prose(approval["shown"]["summary"], "dim"))
+    return prose(approval["reason"]), text(asked), summary
+
+
+def _until(approval: dict[str, Any]) -> str:
+    return f"{_moment(approval['deadline'])[:16]} UTC"
+
+
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")
+
+
+def _class(shown: dict[str, Any], found: dict[str, Any]) -> str:
+    said = [f"{shown['label']}, score {found['score']:.2f}", *(f"also {other}" for other in found["also"])]
+    return ", ".join([*said, f"runner-up {found['runner_up']}"] if found["runner_up"] else said)
+
+
+def _evidence(seen: dict[str, Any]) -> str:
+    where = f", at {seen['start']} to {seen['end']}" if seen.get("start") is not None else ""
+    return f"{seen['what']}{where}"
+
+
+def print_events(events: Sequence[dict[str, Any]]) -> None:
+    """Print events, a line each."""
+    if not events:
+        say("no events")
+        return
+    wide = screen.is_wide()
+    rows = screen.table("entity", "#", "time", "event", "source", "task", grows="entity")
+    for event in events:
+        rows.add_row(
+            text(event["partitionkey"]),
+            str(event["sequence"]),
+            _moment(event["time"])[0 if wide else 5 :],
+            text(event["type"]),
+            text(event["source"]),
+            text(event["taskid"] if wide else event["taskid"][:SHORT]),
+        )
+    say(rows)
+
+
+def print_held_back(parked: Sequence[dict[str, Any]], letters: Sequence[DeadLetter]) -> None:
+    """Print what the recorder holds back, what could not be delivered, and how to go on."""
+    if not parked and not letters:
+        say("nothing is held back, nothing was given up")
+    if parked:
+        rows = screen.table("entity", "#", "cause", "since", grows="entity")
+        for item in parked:
+            rows.add_row(text(item["entity"]), str(item["sequence"]), item["cause"], _moment(item["at"]))
+        say_rows(rows, [(prose(item["reason"]),) for item in parked])
+        say("\nLet an entity go on without the number that holds it back:")
+        example = next((item for item in parked if item["cause"] == "poison"), parked[0])
+        say_command(f"{command('skip', example['entity'])} NUMBER --reason WHY")
+    if letters:
+        _print_letters(letters, after=bool(parked))
+
+
+def _print_letters(letters: Sequence[DeadLetter], *, after: bool) -> None:
+    say(f"{chr(10) if after else ''}{screen.plural(len(letters), 'dead letter')}: given up after so many attempts")
+    rows = screen.table("to", "about", "attempts", grows="about")
+    for letter in letters:
+        rows.add_row(letter.route, text(letter.key), str(letter.attempts))
+    say_rows(rows, [(prose(letter.reason),) for letter in letters])
