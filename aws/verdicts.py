@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from aws import wire
 from aws.adapters.telemetry import Noted, count, note
 from shared.errors import FabricError, Permanent, Transient
+from shared.problems import code_of
 
 if TYPE_CHECKING:
     from aws.wire import Json, Request
@@ -32,7 +33,7 @@ def http(routes: Mapping[str, Callable[[Request], Json]], read: Reader = wire.re
             return routes[request.route](request)
         except FabricError as verdict:
             count("RequestsRefused")
-            note("request refused", code=wire.code_of(verdict), route=str(event.get("routeKey")))
+            note("request refused", code=code_of(verdict), route=str(event.get("routeKey")))
             return wire.problem(verdict)
         except Exception as error:  # noqa: BLE001  the door: a stranger gets an answer, the operator gets the type
             unforeseen(error)
@@ -51,7 +52,7 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
         except FabricError as verdict:
             passing = isinstance(verdict, Transient)
             count("StepsDelayed" if passing else "StepsFailed")
-            note("step delayed" if passing else "step failed", **_about(event, wire.code_of(verdict)))
+            note("step delayed" if passing else "step failed", **_about(event, code_of(verdict)))
             raise wire.named(verdict) from verdict
         except Exception as error:  # noqa: BLE001  the door: what the runtime logs of it must not quote a document
             unforeseen(error)

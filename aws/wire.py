@@ -8,18 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.errors import Conflict, Duplicate, FabricError, Forbidden, NotFound, Permanent, Transient
-from shared.events.catalog import AnyEvent, explain, parse
+from shared import problems
+from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
+from shared.events.catalog import AnyEvent, checked, parse
 from shared.events.ids import Tenant
 
 Json = dict[str, Any]
@@ -30,21 +29,6 @@ MAX_PEER_BODY = 2 * 1024 * 1024  # Lambda takes 6 MB of the envelope, in which t
 PEER = "fabric"  # what the tokens of the fabric's own functions grant, as a scope or as a role
 
 _WORD = re.compile(r"""[^\s\[\],"']+""")
-
-# What a verdict's code means in HTTP; a code that is not here is a fault of the request: 400.
-STATUS: Mapping[str, int] = {
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not-found": 404,
-    "already-over": 409,
-    "conflict": 409,
-    "duplicate": 409,
-    "task-over": 409,
-    "oversize": 413,
-    "key-reused": 422,
-    "internal": 500,
-    "try-later": 503,
-}
 
 
 class Identity(BaseModel):
@@ -147,10 +131,7 @@ def _claims(event: Json) -> Json:
 
 def _identity(event: Json) -> Identity:
     """Read who calls; nothing in the body can say who pays."""
-    try:
-        return Identity.model_validate(_claims(event))
-    except ValidationError as error:
-        raise explain(error, code="unauthenticated") from error
+    return checked(Identity, _claims(event), code="unauthenticated")
 
 
 def _body(event: Json, most: int) -> bytes:
@@ -210,33 +191,8 @@ def answer(status: int, body: Json, headers: Mapping[str, str] | None = None) ->
 
 def problem(error: FabricError) -> Json:
     """Return a verdict as problem details (RFC 9457), with Retry-After where trying again helps."""
-    code = code_of(error)
-    status = status_of(error)
-    details: Json = {
-        "type": f"urn:agentfabric:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": str(error),
-        "code": code,
-        "where": getattr(error, "where", ""),
-    }
-    headers = {"content-type": "application/problem+json"}
-    if isinstance(error, Transient):
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
-    return answer(status, details, headers)
-
-
-def code_of(error: FabricError) -> str:
-    """Return the short, stable name of what is wrong."""
-    if isinstance(error, Permanent):
-        return error.code
-    return "conflict" if isinstance(error, Conflict) else "duplicate" if isinstance(error, Duplicate) else "try-later"
-
-
-def status_of(error: FabricError) -> int:
-    """Return what a verdict means in HTTP: its code decides, and whoever may not is forbidden whatever the code."""
-    fallback = STATUS["forbidden"] if isinstance(error, Forbidden) else HTTPStatus.BAD_REQUEST.value
-    return STATUS.get(code_of(error), fallback)
+    details = problems.problem(error)
+    return answer(details["status"], details, {"content-type": problems.MEDIA_TYPE, **problems.retry_after(error)})
 
 
 def named(error: FabricError) -> FabricError:

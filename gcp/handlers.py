@@ -11,14 +11,15 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gcp import wire, wiring
 from shared.app import record as use
 from shared.errors import Forbidden, Permanent
-from shared.events.catalog import explain
+from shared.events.catalog import checked
 from shared.events.ids import MAX_NUMBER, Entity
 from shared.events.ids import Sequence as Number
+from shared.events.strict import load_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,10 +138,7 @@ def _skip(request: Request) -> dict[str, Any]:
     caller = wiring.gate().caller(wire.headers(request))
     if not caller.operator:
         raise Forbidden(f"{caller.name} is not an operator of this record")
-    try:
-        said = _Skip.model_validate_json(wire.read_body(request, most=_MAX_QUESTION))
-    except ValidationError as error:
-        raise explain(error) from error
+    said = checked(_Skip, load_object(wire.read_body(request, most=_MAX_QUESTION)))
     verdict = use.skip(wiring.ports(), caller.tenant, said.entity, said.sequence, by=caller.name, reason=said.reason)
     return {"verdict": verdict}
 

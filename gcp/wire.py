@@ -8,34 +8,24 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import math
 import traceback
 from functools import wraps
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from werkzeug.exceptions import HTTPException
 
-from shared.errors import Permanent, Transient
+from shared.errors import FabricError, Permanent
 from shared.events.catalog import explain
+from shared.problems import MEDIA_TYPE, code_of, problem, retry_after, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BODY = 16 * 1024 * 1024  # the largest message Pub/Sub takes (10 MB), in base64, and its envelope
-_STATUS = {
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not-found": 404,
-    "no-such-path": 404,
-    "method-not-allowed": 405,
-    "not-next": 409,
-    "oversize": 413,
-    "not-configured": 500,
-    "not-wired": 500,
-}
 _log = logging.getLogger(__name__)
 
 
@@ -120,41 +110,28 @@ def with_verdicts(handler: Callable[[Request], Response]) -> Callable[[Request],
     def guarded(request: Request) -> Response:
         try:
             return handler(request)
-        except Transient as error:
-            patience = {"Retry-After": str(math.ceil(error.retry_after))}
-            return _problem(503, "try-later", str(error), extra=patience)
-        except Permanent as error:
+        except FabricError as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  the last stop: nothing of it may reach the caller
             # Its text may be a document's, so its type and place have to do.
             _log.error("%s in %s at %s", type(error).__name__, handler.__name__, _place(error))
-            return _problem(500, "internal", "an unexpected failure; the log names its type")
+            return _problem(Permanent("an unexpected failure; the log names its type", code="internal"))
 
     return guarded
 
 
-def _refused(error: Permanent) -> Response:
-    status = _STATUS.get(error.code, 400)
+def _refused(error: FabricError) -> Response:
+    status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s: %s", error.code, error)
-        return _problem(status, error.code, "this deployment is not set up; the log says what is missing")
-    challenge = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
-    return _problem(status, error.code, str(error), where=error.where, extra=challenge)
+        _log.error("%s: %s", code_of(error), error)
+        what = "this deployment is not set up; the log says what is missing"
+        return _problem(Permanent(what, code=code_of(error)))
+    return _problem(error, {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {})
 
 
-def _problem(
-    status: int, code: str, detail: str, *, where: str = "", extra: Mapping[str, str] | None = None
-) -> Response:
-    """Return problem details: https://www.rfc-editor.org/rfc/rfc9457 ."""
-    content = {
-        "type": f"urn:agentfabric:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "where": where,
-    }
-    return Response(json.dumps(content), status, extra, mimetype="application/problem+json")
+def _problem(error: FabricError, extra: Mapping[str, str] = MappingProxyType({})) -> Response:
+    details = problem(error)
+    return Response(json.dumps(details), details["status"], {**extra, **retry_after(error)}, mimetype=MEDIA_TYPE)
 
 
 def _place(error: BaseException) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from local import screen
-from local.screen import command, prose, say, say_command, say_rows, text
+from local.screen import Place, command, prose, say, say_command, say_rows, text
 from shared.core.story import usd
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
     for approval in approvals:
         rows.add_row(
             approval["id"][:SHORT],
-            text(_document(approval)),
+            Place(_document(approval)),
             text(approval["shown"]["label"]),
             f"{approval['classified']['score']:.2f}",
             approval["digest"][:SHORT],
@@ -104,8 +105,9 @@ def print_approval(approval: dict[str, Any]) -> None:
 
 
 def _document(approval: dict[str, Any]) -> str:
-    entity, name = approval["entity"], approval["name"]
-    return str(name if entity in name else f"{entity}/{name}")
+    """Return entity and document; an entity that is a file is its own document, named as seen from here."""
+    entity, name, here = approval["entity"], approval["name"], f"{Path.cwd()}/"
+    return str(entity).removeprefix(here) if entity.endswith(name) else f"{entity}/{name}"
 
 
 def _below(approval: dict[str, Any]) -> tuple[Text, ...]:

@@ -10,16 +10,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from local import screen
-from local.screen import command, one_line, plural, prose, say, say_command, say_rows, text
+from local.screen import Place, command, one_line, plural, prose, say, say_command, say_rows, text
 from shared.core.story import Cost, Line, usd
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from local.corpus import Item, Outcome
     from local.sqlite.broker import Message
 
@@ -130,7 +129,7 @@ def _documents(items: Sequence[Item]) -> Table:
     table = screen.table("document", "class", "score", *(("declared",) if declared else ()), "status", grows="document")
     for item in items:
         table.add_row(
-            text(item.title or item.name),
+            Place(item.title or item.name),
             text(item.label or "-"),
             f"{item.score:.2f}" if item.label else "-",
             *((text(" or ".join(item.declared) or "-"),) if declared else ()),
@@ -189,11 +188,11 @@ def print_accuracy(items: Sequence[Item], seconds: float) -> None:
 
 def print_story(lines: Sequence[Line], cost: Cost) -> None:
     """Print a task's story and its cost tree."""
+    rows = Table.grid(padding=(0, 2))
     for line in lines:
-        said = " ".join(line.text.split())
-        say(text(f"{line.event.time:%H:%M:%S}  {line.event.source:<14} {said}"))
-        if line.why:
-            say(Padding(prose(f"because {line.why}"), (0, 0, 0, 10), expand=False))
+        why = (prose(f"because {line.why}", "dim"),) if line.why else ()
+        rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source), Text("\n").join([prose(line.text), *why]))
+    say(rows)
     say(_tree(cost, Tree(text(f"{cost.name}  {usd(cost.total)}"))))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ACCEPTED = 202
 _AT_A_LOOK = 300  # documents: twice a second, beside an engine at work
 _ENDED_BADLY = frozenset({Progress.FAILED, Progress.CANCELLED})
-_OUTCOMES: dict[str, Outcome] = {
+OUTCOMES: dict[str, Outcome] = {
     "document.reviewed": "done",
     "document.failed": "failed",
     "approval.requested": "waiting",
@@ -138,7 +138,7 @@ class Review:
     def heard(self, message: Message) -> None:
         """Follow the record: count what a document's latest event says."""
         kind = message.attributes["type"]
-        outcome = _OUTCOMES.get(kind)
+        outcome = OUTCOMES.get(kind)
         if outcome is None and kind != "usage.metered":
             return
         event = json.loads(message.body)

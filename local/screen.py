@@ -10,8 +10,11 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.segment import SegmentLines
 from rich.table import Table
@@ -55,6 +58,24 @@ def command(*words: str) -> str:
 def printable(words: str) -> str:
     """Return the words of strangers (names, ids) on one line, without what a terminal would obey."""
     return words.translate(_OBEYED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document is. What does not fit is cut off at its beginning: its end tells it from the others."""
+
+    words: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = printable(self.words)
+        if cell_len(shown) > options.max_width:
+            while cell_len(shown) >= options.max_width:
+                shown = shown[1:]
+            shown = f"…{shown}"
+        yield Text(shown, no_wrap=True)
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(1, min(options.max_width, cell_len(printable(self.words)))))
 
 
 def text(words: str, style: str = "") -> Text:

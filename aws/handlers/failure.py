@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import pipeline
@@ -11,7 +11,7 @@ from aws.wiring import ports
 from shared.app.outcomes import fail_document
 from shared.core.failure import Fault, last_failure
 from shared.core.workflow import workflow
-from shared.events.catalog import explain
+from shared.events.catalog import checked
 from shared.events.ids import Position, TaskId, Tenant
 
 
@@ -28,10 +28,7 @@ class Failed(BaseModel):
 
 def failure(event: Json) -> Json:
     """Note the failure and return it as the execution's error and cause."""
-    try:
-        told = Failed.model_validate(event)
-    except ValidationError as error:
-        raise explain(error) from error
+    told = checked(Failed, event)
     mine = ports()
     flow = workflow(mine.tasks.load(told.tenant, told.task).workflow)
     last = last_failure(flow, told.failures)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from aws.adapters.pipelines import StillRunning
 from aws.adapters.telemetry import count
@@ -23,7 +23,7 @@ from shared.core.routes import Route
 from shared.core.task import Progress, Task
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent
-from shared.events.catalog import AnyEvent, explain
+from shared.events.catalog import AnyEvent, checked
 from shared.events.ids import Entity, Position, TaskId, Tenant
 from shared.events.strict import load_object
 from shared.ports import Change, Ports
@@ -245,11 +245,9 @@ def serve(request: Request) -> Json:
 
 def _read(model: type[Asked], body: bytes) -> Asked:
     try:
-        return model.model_validate(load_object(body))
-    except ValidationError as error:
-        raise explain(error, code=NOT_UNDERSTOOD) from error
+        return checked(model, load_object(body), code=NOT_UNDERSTOOD)
     except Permanent as fault:
-        if fault.code in _ITSELF:
+        if fault.code in _ITSELF or fault.code == NOT_UNDERSTOOD:
             raise
         raise Permanent(f"[{fault.code}] {fault}", code=NOT_UNDERSTOOD) from fault
 

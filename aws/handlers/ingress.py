@@ -7,10 +7,10 @@ cold start; the envelope says which route it is.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import http
@@ -19,13 +19,11 @@ from aws.wiring import ports
 from shared.app import tasks
 from shared.core.admission import Submission
 from shared.errors import Permanent
-from shared.events.catalog import explain
+from shared.events.catalog import checked
 from shared.events.strict import load_object
 
 if TYPE_CHECKING:
     from shared.core.task import Task
-
-M = TypeVar("M", bound=BaseModel)
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _DEFAULT_PAGE = 50
@@ -51,7 +49,7 @@ class Page(BaseModel):
 def submit(request: Request) -> Json:
     """POST /tasks: accept the task and say where to look for it."""
     key = _idempotency_key(request)
-    submission = _read(Submission, load_object(request.body))
+    submission = checked(Submission, load_object(request.body))
     task = tasks.submit(ports(), request.tenant, request.person, submission, key, source=SOURCE)
     count("TasksSubmitted")
     note("task submitted", tenant=task.tenant, task=task.id)
@@ -66,7 +64,7 @@ def status(request: Request) -> Json:
 
 def listing(request: Request) -> Json:
     """GET /tasks: the tenant's tasks, page by page."""
-    page = _read(Page, dict(request.query))
+    page = checked(Page, dict(request.query))
     found = ports().tasks.page(request.tenant, limit=page.limit + 1, after=page.after)
     shown = found[: page.limit]
     more = len(found) > len(shown)
@@ -76,7 +74,7 @@ def listing(request: Request) -> Json:
 
 def cancel(request: Request) -> Json:
     """POST /tasks/{id}/cancel: stop the task; what was reviewed stays reviewed."""
-    asked = _read(Cancellation, load_object(request.body) if request.body else {})
+    asked = checked(Cancellation, load_object(request.body) if request.body else {})
     found = request.path["id"]
     task = tasks.cancel(ports(), request.tenant, found, request.person, asked.reason, source=SOURCE)
     note("task cancelled", tenant=task.tenant, task=task.id)
@@ -90,13 +88,6 @@ def _idempotency_key(request: Request) -> str:
         advice = "send a new one, such as a UUID, with each new task and the same one with each repetition"
         raise Permanent(f"{what}; {advice}", code="idempotency-key", where="headers.idempotency-key")
     return key
-
-
-def _read(model: type[M], value: Json) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise explain(error) from error
 
 
 def _links(task: Task) -> dict[str, str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import pipeline
 from aws.wire import SOURCE, Json
 from aws.wiring import ports
 from shared.app.outcomes import record_document
-from shared.events.catalog import explain
+from shared.events.catalog import checked
 from shared.events.ids import Position, TaskId, Tenant
 
 
@@ -25,10 +25,7 @@ class Concluded(BaseModel):
 
 def record(event: Json) -> Json:
     """Conclude the review from its journal."""
-    try:
-        done = Concluded.model_validate(event)
-    except ValidationError as error:
-        raise explain(error) from error
+    done = checked(Concluded, event)
     task = record_document(ports(), done.tenant, done.task, done.document, source=SOURCE)
     count("DocumentsReviewed")
     note("document reviewed", tenant=done.tenant, task=done.task, document=done.document)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import http, pipeline
 from aws.wire import Json, Request, answer, is_http
 from aws.wiring import ports
 from shared.app.tools import call_tool
-from shared.events.catalog import explain
+from shared.events.catalog import checked
 from shared.events.ids import Tenant
 from shared.events.strict import load_object
 from shared.tools.registry import schemas
@@ -29,10 +29,7 @@ class Call(BaseModel):
 
 def invoke(event: Json) -> Json:
     """Call a tool for another function or a state machine."""
-    try:
-        asked = Call.model_validate(event)
-    except ValidationError as error:
-        raise explain(error) from error
+    asked = checked(Call, event)
     return _called(asked.tenant, asked.name, asked.arguments)
 
 

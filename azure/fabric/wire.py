@@ -9,20 +9,19 @@ import base64
 import binascii
 import json
 import logging
-import math
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared import problems
 from shared.core.approval import Person, Vote
-from shared.errors import FabricError, Forbidden, Permanent, Transient
+from shared.errors import FabricError, Permanent
 from shared.events.approval import Verdict
-from shared.events.catalog import AnyEvent, explain, parse
+from shared.events.catalog import AnyEvent, checked, explain, parse
 from shared.events.document import Sha256
 from shared.events.limits import CLAIM_CHECK
 from shared.events.strict import load_object
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 SOURCE = "/azure/review"
 JSON = "application/json"
-PROBLEM = "application/problem+json"
 PRINCIPAL = "X-MS-CLIENT-PRINCIPAL"
 MAX_DECISION = 16 * 1024
 MAX_PAGE = 100
@@ -46,21 +44,6 @@ _ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claim
 _OBJECT_CLAIMS = ("oid", "http://schemas.microsoft.com/identity/claims/objectidentifier")
 _SUBJECT_CLAIMS = ("sub", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier")
 _SHOWN_CLAIMS = ("@name", "preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
-
-# What a verdict's code means in HTTP, the same as on every cloud; a code that is not here is the request's fault: 400.
-STATUS: Mapping[str, int] = {
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not-found": 404,
-    "already-decided": 409,
-    "already-over": 409,
-    "stale-digest": 409,
-    "task-over": 409,
-    "oversize": 413,
-    "key-reused": 422,
-    "internal": 500,
-    "try-later": 503,
-}
 
 logger = logging.getLogger(__name__)
 
@@ -151,11 +134,7 @@ def body_of(request: func.HttpRequest, limit: int = CLAIM_CHECK) -> bytes:
 
 def vote_of(request: func.HttpRequest, person: Person) -> Vote:
     """Return the caller's vote; Permanent when the body is not exactly a decision."""
-    raw = load_object(body_of(request, MAX_DECISION))
-    try:
-        said = Decision.model_validate(raw)
-    except ValidationError as error:
-        raise explain(error) from error
+    said = checked(Decision, load_object(body_of(request, MAX_DECISION)))
     return Vote(verdict=said.verdict, by=person, digest=said.digest, comment=said.comment)
 
 
@@ -268,33 +247,14 @@ async def answered_later(work: Awaitable[func.HttpResponse]) -> func.HttpRespons
 
 def problem(error: Exception) -> func.HttpResponse:
     """Return a failure as problem details (RFC 9457); an unexpected one leaves its internals in the log."""
-    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if isinstance(error, Transient) else None
     if not isinstance(error, FabricError):
         note(error)
         error = Permanent("something went wrong here; the log knows more", code="internal")
-    status = status_of(error)
-    details = {
-        "type": f"urn:agentfabric:problem:{code_of(error)}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": str(error),
-        "code": code_of(error),
-        "where": getattr(error, "where", ""),
-    }
-    return func.HttpResponse(json.dumps(details), status_code=status, headers=headers, mimetype=PROBLEM)
+    details = problems.problem(error)
+    said, status, headers = json.dumps(details), details["status"], dict(problems.retry_after(error))
+    return func.HttpResponse(said, status_code=status, headers=headers, mimetype=problems.MEDIA_TYPE)
 
 
 def note(error: Exception) -> None:
     """Log an error nobody foresaw: its type and place, never its message, which may quote a document."""
     logger.error("unexpected %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-
-
-def code_of(error: FabricError) -> str:
-    """Return the short, stable name of what is wrong."""
-    return error.code if isinstance(error, Permanent) else "try-later"
-
-
-def status_of(error: FabricError) -> int:
-    """Return what a verdict means in HTTP: its code decides, and whoever may not is forbidden whatever the code."""
-    fallback = STATUS["forbidden"] if isinstance(error, Forbidden) else HTTPStatus.BAD_REQUEST.value
-    return STATUS.get(code_of(error), fallback)

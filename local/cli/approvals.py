@@ -56,7 +56,7 @@ def approvals(
     speaker = Speaker(person, role)
     with opened(home) as engine:
         pending = _pending(engine, speaker)
-        shown = [_whole(engine, speaker, found) for found in ([_only(pending, approval)] if approval else pending)]
+        shown = [_whole(engine, found) for found in ([_only(pending, approval)] if approval else pending)]
     if as_json:
         for one in shown:
             print_json(one)
@@ -155,15 +155,15 @@ def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, home: 
     choice.check()
     with opened(home) as engine:
         chosen = choice.among(_pending(engine, speaker))
-        if not chosen:
-            typer.echo("nothing waits for a decision")
         if choice.digest:
             _check_seen(chosen[0], choice.digest.lower())
         elif choice.is_one:
-            _say_what(_whole(engine, speaker, chosen[0]), verdict)
+            _say_what(_whole(engine, chosen[0]), verdict)
         decided = [_decide_one(engine, verdict, speaker, approval, comment) for approval in chosen]
-        if any(decided):
+        if decided:
             go_on(engine)
+        else:
+            typer.echo("nothing waits for a decision")
     raise typer.Exit(DONE if all(decided) else FAILED)
 
 
@@ -211,7 +211,7 @@ def _detail(engine: Engine, speaker: Speaker, approval: str) -> dict[str, Any]:
     )
 
 
-def _whole(engine: Engine, speaker: Speaker, approval: dict[str, Any]) -> dict[str, Any]:
+def _whole(engine: Engine, approval: dict[str, Any]) -> dict[str, Any]:
     """Return the approval with what its class rests on, which the content it is bound to implies."""
     from local.wiring import TENANT  # noqa: PLC0415
     from shared.app.findings import findings  # noqa: PLC0415

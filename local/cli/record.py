@@ -1,13 +1,15 @@
-"""`events` and `explain`: reading the system of record, through its query function."""
+"""`events`, `explain`, `parked` and `skip`: the system of record, through its query function."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from local.cli.shared import HOME, Home, Json, Stop, accepted, opened, print_json
+from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, opened, print_json
 from local.cli.tasks import Task
 
 
@@ -19,7 +21,7 @@ def events(
     as_json: Json = False,
 ) -> None:
     """List recorded events, an entity's in its order."""
-    from local.report import print_events  # noqa: PLC0415
+    from local.listings import print_events  # noqa: PLC0415
 
     with opened(home):
         rows = _history(task, entity)
@@ -43,17 +45,59 @@ def explain(task: Task, home: Home = HOME) -> None:
     print_story(tell(told), cost_tree(task, told))
 
 
-def _history(task: str, entity: str) -> list[dict[str, Any]]:
+def parked(
+    entity: Annotated[str, typer.Option(help="Of this entity.")] = "", home: Home = HOME, *, as_json: Json = False
+) -> None:
+    """List what the recorder holds back and why, and the messages that could not be delivered."""
+    from local.listings import print_held_back  # noqa: PLC0415
+
+    with opened(home) as engine:
+        rows = list(_rows("/parked", "parked", {"entity": entity} if entity else {}))
+        letters = [letter for letter in engine.broker.dead_letters() if entity in {"", letter.key}]
+    if as_json:
+        for row in (*rows, *map(asdict, letters)):
+            print_json(row)
+    else:
+        print_held_back(rows, letters)
+
+
+def skip(
+    entity: Annotated[str, typer.Argument(help="The entity that is held back.")],
+    number: Annotated[int, typer.Argument(min=1, help="The number to go on without.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record, with your name.")],
+    person: Person,
+    home: Home = HOME,
+) -> None:
+    """Let an entity's record go on without a number that holds it back."""
     from local.clouds import gcp  # noqa: PLC0415
+    from local.screen import printable  # noqa: PLC0415
+
+    decision = {"entity": entity, "sequence": number, "reason": reason}
+    with opened(home):
+        verdict = accepted(*gcp.query("/skip", {}, _caller(person), decision))["verdict"]
+    outcome = "was settled before" if verdict == "duplicate" else "skipped"
+    typer.echo(printable(f"{entity} {number}: {outcome}"))
+
+
+def _history(task: str, entity: str) -> list[dict[str, Any]]:
+    asked = {name: value for name, value in (("task", task), ("entity", entity)) if value}
+    return [row["event"] for row in _rows("/events", "events", asked)]
+
+
+def _rows(path: str, rows: str, asked: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield an answer's rows, page by page to the end."""
+    from local.clouds import gcp  # noqa: PLC0415
+
+    query = asked
+    while True:
+        answer = accepted(*gcp.query(path, query, _caller()))
+        yield from answer[rows]
+        if answer["next"] is None:
+            return
+        query = asked | {"after": str(answer["next"])}
+
+
+def _caller(person: str = "") -> dict[str, str]:
     from local.wiring import TENANT  # noqa: PLC0415
 
-    asked = {name: value for name, value in (("task", task), ("entity", entity)) if value}
-    found: list[dict[str, Any]] = []
-    cursor: int | None = None
-    while True:
-        query = asked | ({"after": str(cursor)} if cursor else {})
-        answer = accepted(*gcp.query("/events", query, {"X-Agentfabric-Tenant": TENANT}))
-        found += [row["event"] for row in answer["events"]]
-        cursor = answer.get("next")
-        if not cursor:
-            return found
+    return {"X-Agentfabric-Tenant": TENANT} | ({"X-Agentfabric-User": person} if person else {})

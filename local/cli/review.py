@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ from local.cli.shared import (
 if TYPE_CHECKING:
     from local.corpus import Item
     from local.engine import Engine
-    from local.sqlite.broker import Message
+    from local.report import Progress
 
 
 Again = Annotated[bool, typer.Option("--again", help="Try what failed or was cancelled again; leave the rest.")]
@@ -78,27 +78,22 @@ def demo(person: Person, home: Home = HOME, *, again: Again = False, as_json: Js
 
 def resume(home: Home = HOME) -> None:
     """Go on with everything that was interrupted."""
+    from local.backlog import Backlog  # noqa: PLC0415
+    from local.report import Progress  # noqa: PLC0415
+    from local.screen import plural  # noqa: PLC0415
     from local.wiring import TENANT  # noqa: PLC0415
 
+    done = Backlog()
     with opened(home) as engine:
-        failures = _Failures()
-        _work(engine, failures.heard, lambda: False)
+        with Progress(done, brief=True) as progress:
+            _work(engine, progress)
         page = engine.ports.tasks.page(TENANT, limit=100_000)
-    waiting = sum(task.waiting for task in page)
+    waiting, failed = sum(task.waiting for task in page), done.tally["failed"]
     over = sum(task.over for task in page)
-    failed = f", {failures.count} failed now" if failures.count else ""
-    typer.echo(f"{len(page)} tasks: {over} over, {waiting} documents wait for a human{failed}")
-    raise typer.Exit(_exit_code({"failed"} if failures.count else {"waiting"} if waiting else set()))
-
-
-class _Failures:
-    """Counts the documents that fail while somebody listens."""
-
-    count = 0
-
-    def heard(self, message: Message) -> None:
-        """Count a recorded failure."""
-        self.count += message.attributes["type"] == "document.failed"
+    bad = f", {failed} failed now" if failed else ""
+    wait = f"{plural(waiting, 'document')} {'waits' if waiting == 1 else 'wait'} for a human"
+    typer.echo(f"{plural(len(page), 'task')}: {over} over, {wait}{bad}")
+    raise typer.Exit(_exit_code({"failed"} if failed else {"waiting"} if waiting else set()))
 
 
 def _exists(path: Path) -> bool:
@@ -117,16 +112,16 @@ def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str
     review.submit(corpus, progress.submitted)
     review.catch_up()
     with progress:
-        _work(engine, progress.heard, progress.follow)
+        _work(engine, progress)
         review.catch_up()
     return review.collected()
 
 
-def _work(engine: Engine, heard: Callable[[Message], None], enough: Callable[[], bool]) -> None:
+def _work(engine: Engine, progress: Progress) -> None:
     """Do the work, or follow the engine that is at it already and take over when that one ends."""
-    if not engine.work(heard):
+    if not engine.work(progress.heard):
         typer.echo("\nanother agentfabric is at work on this folder; following it", err=True)
-        engine.work_in_turn(heard, enough=enough)
+        engine.work_in_turn(progress.heard, enough=progress.follow)
 
 
 def _print(items: list[Item], *, as_json: bool) -> None:
@@ -139,7 +134,7 @@ def _print(items: list[Item], *, as_json: bool) -> None:
         print_table(items)
     unlucky = sum(item.task != "" and item.status in {"failed", "cancelled"} for item in items)
     if unlucky:
-        typer.echo(f"{unlucky} failed or were cancelled; try them again with --again", err=True)
+        typer.echo(f"{unlucky} failed or cancelled; --again tries that again", err=True)
 
 
 def _exit_code(states: Collection[str]) -> int:

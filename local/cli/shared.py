@@ -35,10 +35,16 @@ def _user() -> str:
         return "local-user"
 
 
+def _somebody(name: str) -> str:
+    if not name.strip():
+        raise Stop("--as wants a name", USAGE)
+    return name
+
+
 Home = Annotated[
     Path, typer.Option("--home", envvar="AGENTFABRIC_HOME", help="The folder that keeps the fabric's state.")
 ]
-Person = Annotated[str, typer.Option("--as", help="Who you are.", default_factory=_user)]
+Person = Annotated[str, typer.Option("--as", help="Who you are.", default_factory=_user, callback=_somebody)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 HOME = Path(".agentfabric")
 
@@ -77,7 +83,8 @@ def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
 
     path = Path(name)
     try:
-        text = path.read_text(encoding="utf-8") if path.suffix == ".toml" else taxonomies.builtin(name)
+        is_file = path.suffix == ".toml" or (name not in taxonomies.names() and path.is_file())
+        text = path.read_text(encoding="utf-8") if is_file else taxonomies.builtin(name)
         called = parse_taxonomy(text).name
     except (OSError, UnicodeDecodeError, Permanent) as error:
         raise Stop(f"taxonomy {name}: {error}", USAGE) from error

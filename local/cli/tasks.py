@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from local.cli.shared import HOME, USAGE, Home, Json, Person, Stop, accepted, opened, print_json, taxonomy_ref
 
-Task = Annotated[str, typer.Argument(help="The task's id.")]
+if TYPE_CHECKING:
+    from local.engine import Engine
+
+
+def _named(task: str) -> str:
+    if not task.strip():
+        raise Stop("say which task; `agentfabric tasks` lists them", USAGE)
+    return task
+
+
+Task = Annotated[str, typer.Argument(help="The task's id.", callback=_named)]
 
 
 def submit(
@@ -66,7 +76,7 @@ def tasks(
 ) -> None:
     """List tasks."""
     from local.clouds import aws  # noqa: PLC0415
-    from local.report import print_tasks  # noqa: PLC0415
+    from local.listings import print_tasks  # noqa: PLC0415
     from local.review import claims  # noqa: PLC0415
 
     with opened(home):
@@ -76,7 +86,7 @@ def tasks(
         for task in answer["tasks"]:
             print_json(task)
     else:
-        print_tasks(answer["tasks"])
+        print_tasks(answer["tasks"], more=answer["next"] is not None)
 
 
 def cancel(
@@ -89,4 +99,14 @@ def cancel(
     with opened(home) as engine:
         body = json.dumps({"reason": reason})
         print_json(accepted(*aws.call_api("POST", f"/tasks/{task}/cancel", claims=claims(person), body=body)))
-        engine.work()
+        go_on(engine)
+
+
+def go_on(engine: Engine) -> None:
+    """Let the work go on that was set free; whoever is at work on the folder already takes it along."""
+    from local.backlog import Backlog  # noqa: PLC0415
+    from local.report import Progress  # noqa: PLC0415
+
+    with Progress(Backlog(), brief=True) as progress:
+        if not engine.work(progress.heard):
+            typer.echo("another agentfabric is at work on this folder and takes this along", err=True)

@@ -30,6 +30,8 @@ for verb in (
     approvals.reject,
     record.events,
     record.explain,
+    record.parked,
+    record.skip,
     develop.render,
     develop.schema,
     stack.up,

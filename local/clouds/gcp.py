@@ -57,9 +57,15 @@ def deliver_record(message: Message) -> tuple[int, float]:
     return response.status_code, float(response.headers.get("Retry-After", 1))
 
 
-def query(path: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-    """Ask the record; returns the status and the JSON answer."""
-    response = _request("query", "GET", path, parameters, b"", headers)
+def query(
+    path: str,
+    parameters: Mapping[str, str],
+    headers: Mapping[str, str],
+    decision: Mapping[str, Any] | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Ask the record, or post a decision to it; return the status and the JSON answer."""
+    method, body = ("GET", b"") if decision is None else ("POST", json.dumps(decision).encode())
+    response = _request("query", method, path, parameters, body, headers)
     return response.status_code, json.loads(response.get_data())
 
 

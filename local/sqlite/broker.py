@@ -16,6 +16,17 @@ from shared.events.catalog import AnyEvent, encode
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up: where it was going, which entity it is about, and why it never arrived."""
+
+    route: str
+    key: str
+    attempts: int
+    reason: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message as it is delivered; `attempts` counts the deliveries before this one."""
 
@@ -72,6 +83,13 @@ class Broker:
                 (reason, message.id),
             )
             connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what was given up, the oldest first."""
+        rows = self._database.connection.execute(
+            "SELECT route, key, attempts, reason, body FROM dead_letters ORDER BY id"
+        )
+        return [DeadLetter(*row) for row in rows]
 
     def next_due(self) -> float | None:
         """Return when the next message is due, those before it in its key counted, or None when there is none."""

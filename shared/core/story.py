@@ -29,9 +29,13 @@ def tell(events: Sequence[AnyEvent]) -> list[Line]:
     return [Line(event, *teller(event.data)) for event, teller in told if teller is not None]
 
 
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count} documents"
+
+
 _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "task.submitted": lambda said: (
-        f"{said.submitted_by} submitted {len(said.documents)} document(s) to {said.workflow}",
+        f"{said.submitted_by} submitted {_documents(len(said.documents))} to {said.workflow}",
         "",
     ),
     "task.admitted": lambda said: (f"admitted with a budget of {usd(said.budget_micro_usd)}", said.reason),

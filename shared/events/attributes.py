@@ -16,11 +16,11 @@ _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 _BLANKED: Final = re.compile(f"[{_CONTROLS}]+")
 
 # RFC 3986's URI-reference: with a scheme, or without one and then with no colon in the first segment.
-_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})"
-_IN_PATH = rf"(?:{_CHAR}|[:/])"
-_LITERAL = r"(?://\[[0-9A-Fa-fv:.]+\])?"  # an IPv6 address as the host
-_WHERE = rf"(?:[A-Za-z][A-Za-z0-9+.-]*:{_LITERAL}{_IN_PATH}*|{_CHAR}*(?:/{_IN_PATH}*)?)"
-_QUERY = rf"(?:{_IN_PATH}|\?)*"
+# An IPv6 address stands between brackets, which are refused everywhere else.
+_PLAIN = r"A-Za-z0-9._~!$&'()*+,;=@-"
+_SEGMENT, _PATH, _QUERY = (rf"(?:[{more}{_PLAIN}]|%[0-9A-Fa-f]{{2}})*" for more in ("", ":/", ":/?"))
+_HOST = r"(?://\[[0-9A-Fa-fv:.]+\])?"
+_WHERE = rf"(?:[A-Za-z][A-Za-z0-9+.-]*:{_HOST}{_PATH}|{_SEGMENT}(?:/{_PATH})?)"
 _REFERENCE = rf"^{_WHERE}(?:\?{_QUERY})?(?:#{_QUERY})?$"
 
 _RFC3339 = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})$"
@@ -55,7 +55,7 @@ class _Said:
 
 
 def _scalar(value: object) -> object:
-    if value is None or isinstance(value, str | bool):
+    if isinstance(value, str | bool):
         return value
     if isinstance(value, int) and -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
         return value
@@ -67,7 +67,7 @@ Reference = Annotated[str, Field(min_length=1, max_length=256, pattern=_REFERENC
 Moment = Annotated[AwareDatetime, _Rfc3339, _Said("a time as RFC 3339 writes it is needed, with its zone")]
 Traceparent = Annotated[str, Field(pattern=_TRACE), _Said("a W3C traceparent of version 00 is needed")]
 Extension = Annotated[str, Field(pattern=EXTENSION_NAME)]
-Scalar = Annotated[str | bool | int | None, BeforeValidator(_scalar)]
+Scalar = Annotated[str | bool | Annotated[int, Field(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)], BeforeValidator(_scalar)]
 
 
 def as_text(name: str) -> str | None:

@@ -72,14 +72,15 @@ def parse(body: bytes | str, *, tenant: str | None = None, transport: Transport 
     """
     check_size(body, transport)
     try:
-        event = _ANY.validator.validate_json(body)
+        event: AnyEvent = _ANY.validator.validate_json(body)
     except ValidationError:
         event = _parse_slowly(body)
     else:
         if not proven_once(body, event):
             load_object(body)  # which refuses whatever the quick reader let pass
     if tenant is not None and event.tenant != tenant:
-        raise Permanent(f"event belongs to {event.tenant!r}, not to {shown(tenant)}", code="wrong-tenant", where="tenant")
+        said = f"event belongs to {event.tenant!r}, not to {shown(tenant)}"
+        raise Permanent(said, code="wrong-tenant", where="tenant")
     return event
 
 

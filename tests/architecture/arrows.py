@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # What stands to the left: each part of shared/ and the parts it may import besides itself.
 ARROWS = {
     "errors": frozenset[str](),
+    "problems": frozenset({"errors"}),
     "events": frozenset({"errors"}),
     "core": frozenset({"errors", "events"}),
     "ports": frozenset({"errors", "events", "core"}),

@@ -7,6 +7,7 @@ import pytest
 from aws import wire
 from shared.errors import Conflict, Duplicate, FabricError, Forbidden, NotFound, Permanent, Transient
 from shared.events.catalog import parse
+from shared.problems import code_of
 from tests.aws.stage import http_event, sample
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def test_paths_are_matched_segment_by_segment(template: str, path: str, expected
 def test_a_verdict_has_its_status(error: FabricError, status: int, code: str) -> None:
     """One table says what a verdict means in HTTP."""
     answer = wire.problem(error)
-    assert (answer["statusCode"], wire.code_of(error)) == (status, code)
+    assert (answer["statusCode"], code_of(error)) == (status, code)
     assert ("retry-after" in answer["headers"]) is isinstance(error, Transient)
 
 

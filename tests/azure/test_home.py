@@ -87,6 +87,7 @@ VERDICTS: tuple[tuple[Answer, type[FabricError], object], ...] = (
     (answer(413, message="Request Entity Too Large"), Permanent, "oversize"),
     (problem(503, "try-later", {"retry-after": "7"}), Transient, 7.0),
     (problem(500, "internal"), Transient, 15.0),
+    (problem(500, "not-configured"), Transient, 15.0),
     # What the gateway says, or a home of another version, is about the deployment: no document may fail of it.
     (problem(400, "not-understood"), Transient, 15.0),
     (problem(403, "forbidden"), Transient, 15.0),

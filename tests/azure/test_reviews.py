@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from azure.fabric import names
-from azure.fabric.handlers import activities
+from shared.app import approvals as asking
 from shared.core import workflow as workflows
 from shared.core.stepping import Call
 from shared.core.task import Progress, Status
@@ -90,9 +90,7 @@ def test_a_pipeline_that_is_lost_names_the_step_it_was_at(stage_for: MakeStage, 
 CANARY = "the secret text of a document"
 
 
-def test_an_unforeseen_failure_keeps_its_text_to_itself(
-    stage_for: MakeStage, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unforeseen_failure_keeps_its_text_to_itself(stage_for: MakeStage, caplog: pytest.LogCaptureFixture) -> None:
     """A defect fails its document under its type's name; neither event, history nor log has its text."""
     stage = stage_for(Script(failures={0: [ValueError(CANARY)] * 4}))
     stage.place(2)
@@ -115,7 +113,7 @@ def test_a_defect_at_a_checkpoint_keeps_its_text_to_itself(
 
     stage.place(2)
     with monkeypatch.context() as defect:
-        defect.setattr(activities.approvals, "request_approval", broken)
+        defect.setattr(asking, "request_approval", broken)
         stage.settle()
     assert "unexpected LookupError at" in caplog.text
     assert CANARY not in caplog.text + " ".join(stage.host.hub.history(names.checkpoint(REVIEW, 0)))
@@ -150,7 +148,7 @@ def test_bookkeeping_is_tried_as_its_workflow_says(stage: Stage, monkeypatch: py
         raise Transient("the store is away")
 
     use(monkeypatch, bookkeeping_retry=Retry(attempts=3, interval=10.0, backoff=1.0))
-    monkeypatch.setattr(activities.approvals, "request_approval", busy)
+    monkeypatch.setattr(asking, "request_approval", busy)
     stage.place(2)
     stage.wait(seconds=19)
     assert len(tried) == 2

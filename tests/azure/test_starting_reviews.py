@@ -11,14 +11,19 @@ import pytest
 from azure.durable_functions import OrchestrationRuntimeStatus
 
 from azure.fabric import names
+from azure.fabric.handlers import start
 from azure.fabric.handlers.start import obey
 from local.sqlite.broker import Broker
+from shared.core import workflow as workflows
 from shared.core.routes import Route
-from shared.errors import Permanent, Transient
+from shared.errors import NotFound, Permanent, Transient
 from shared.events.catalog import parse
 from tests.azure.stage import NOON, Stage, principal
+from tests.local.stage import fabric, write_corpus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure.functions import HttpResponse
 
 REVIEW = "t1.1"
@@ -218,3 +223,36 @@ def test_stopping_a_review_stops_its_parts_one_by_one(stage: Stage) -> None:
     event = parse(json.dumps(message(stage, "task.cancelled")))
     assert asyncio.run(obey(hub, event)) == "stopped 3"
     assert hub.running == ["t1.11", "t1.11.approval.0"]
+
+
+CANARY = "the secret text of a document"
+
+
+@pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError(CANARY), "ValueError"), (Permanent("no such thing", code="not-found"), "Permanent: no such thing")],
+)
+def test_a_dead_letter_says_why_but_quotes_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """On a laptop a message that cannot be obeyed is kept with its verdict's sentence, or with a defect's type."""
+
+    async def broken(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(start, "obey", broken)
+    with fabric() as opened:
+        opened.submit(write_corpus(tmp_path, {"a.txt": "one", "b.txt": "two"}), entity="batch")
+        opened.engine.work()
+        assert [(route, why) for route, _, _, why in opened.dead_letters()] == [("reviews", reason)]
+
+
+def test_a_task_of_no_known_workflow_is_not_started(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task whose workflow is not in the table is raised to the queue, and starts nothing."""
+    stage.place(2)
+    body = json.dumps(message(stage, "task.placed"))
+    monkeypatch.setattr(workflows, "WORKFLOWS", {})
+    with pytest.raises(NotFound, match="no workflow 'document-review'"):
+        stage.queue(body)
+    assert stage.host.hub.status(REVIEW) is None

@@ -56,6 +56,22 @@ def test_brackets_in_text_do_not_nest() -> None:
     assert load_object(json.dumps(value)) == value
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity"])
+def test_numbers_are_finite(number: str) -> None:
+    """What no finite number is, is refused, however it is written."""
+    assert outcome(f'{{"a": [{number}]}}'.encode()) == "broken-json"
+
+
+def test_the_first_key_that_stands_twice_is_found_at_once() -> None:
+    """Of a great many keys the one that stands twice is named, cut, in about the time it takes to read them."""
+    long = "k" * 5000
+    pairs = [f'"{long}": 0', *(f'"{number}": 0' for number in range(100_000)), f'"{long}": 1']
+    with pytest.raises(Permanent) as refused:
+        load_object("{" + ",".join(pairs) + "}")
+    assert refused.value.code == "duplicate-key"
+    assert len(str(refused.value)) < 120
+
+
 def test_where_it_breaks() -> None:
     """Broken JSON is refused with the line and the column."""
     with pytest.raises(Permanent, match="line 2 column 7"):

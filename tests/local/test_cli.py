@@ -4,73 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local.cli import main
 from local.cli.verbs import app
 from shared.render import event_schemas
-from tests.local.stage import ASKING, INVOICE, MIT, PLAIN, UNCLEAR, write_corpus
+from tests.local.stage import ASKING, INVOICE, MIT, UNCLEAR, write_corpus
+from tests.local.typed import DONE, FAILED, USAGE, WAITING, Said, Shell
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
 
 FIELDS = ["path", "entity", "label", "score", "summary", "status", "reason", "cost_micro_usd", "verdict", "task"]
 FIELDS += ["approval"]
-DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a verb ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """What it printed, as the JSON lines they must be."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Types verbs, in a folder with documents."""
-
-    folder: Path
-    monkeypatch: pytest.MonkeyPatch
-    capsys: pytest.CaptureFixture[str]
-
-    def type(self, *words: str | Path) -> Said:
-        """Return what the command line says."""
-        self.monkeypatch.setattr(sys, "argv", ["agentfabric", *map(str, words)])
-        self.capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        return Said(code, *self.capsys.readouterr())
-
-    def run(self, **contents: str) -> Said:
-        """Review documents, `name="text"` each, with classes of which some need an approval."""
-        write_corpus(self.folder / "documents", {f"{name}.txt": text for name, text in contents.items()})
-        return self.type("run", "documents", "--taxonomy", "asking.toml", "--json")
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """A shell in an empty folder, but for taxonomies."""
-    write_corpus(tmp_path, {"asking.toml": ASKING, "plain.toml": PLAIN})
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("AGENTFABRIC_HOME", raising=False)
-    return Shell(tmp_path, monkeypatch, capsys)
-
 
 def test_everything_done_is_0(shell: Shell) -> None:
     """A run whose every document is reviewed ends with 0."""
@@ -88,7 +34,7 @@ def test_a_human_waited_for_is_3(shell: Shell) -> None:
     """A run in which only humans are waited for ends with 3, and so does resuming it."""
     assert shell.run(bill=INVOICE, good=MIT).code == WAITING
     resumed = shell.type("resume")
-    assert (resumed.code, resumed.out) == (WAITING, "2 tasks: 1 over, 1 documents wait for a human\n")
+    assert (resumed.code, resumed.out) == (WAITING, "2 tasks: 1 over, 1 document waits for a human\n")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +56,16 @@ def test_a_human_waited_for_is_3(shell: Shell) -> None:
         (["run"], "paths"),
         (["no-such-verb"], "no-such-verb"),
         (["tasks", "--limit", "0"], "--limit"),
+        (["approvals", "--as", ""], "--as wants a name"),
+        (["explain", ""], "say which task"),
+        (["status", " "], "say which task"),
+        (["approve", "beef", "--digest", "0123456"], "a digest is 8 to 64"),
+        (["approve", "beef", "--digest", "words words"], "a digest is 8 to 64"),
+        (["reject", "--all", "--digest", "01234567"], "--digest is of one approval"),
+        (["approve", "a", "b", "--digest", "01234567"], "--digest is of one approval"),
+        (["approvals", "beef"], "nothing waits under 'beef'"),
+        (["skip", "a", "1"], "--reason"),
+        (["skip", "a", "0", "--reason", "x"], "number"),
     ],
 )
 def test_wrong_usage_is_2(shell: Shell, words: list[str], complaint: str) -> None:
@@ -128,13 +84,13 @@ def test_wrong_usage_is_2(shell: Shell, words: list[str], complaint: str) -> Non
     [
         (["status", "no-such-task"], "no task 'no-such-task'"),
         (["cancel", "no-such-task"], "no task 'no-such-task'"),
+        (["skip", "no-such-entity", "1", "--reason", "x"], "nothing waits on 'no-such-entity'"),
         (["explain", "no-such-task"], "the record knows no task 'no-such-task'"),
         (["status", "../../etc/passwd"], ""),
         (["explain", "☃"], ""),
         (["events"], "name either a task or an entity"),
         (["events", "--task", "a", "--entity", "b"], "name either a task or an entity"),
-        (["approvals", "--as", ""], ""),
-    ],
+            ],
 )
 def test_what_cannot_be_answered_is_1(shell: Shell, words: list[str], complaint: str) -> None:
     """An unknown id or an impossible question ends with 1 and a sentence, never with a traceback."""
@@ -150,7 +106,8 @@ def test_a_line_of_json_has_exactly_its_fields(shell: Shell) -> None:
     lines = shell.run(bill=INVOICE, empty="", good=MIT).lines
     assert [list(line) for line in lines] == [FIELDS] * 3
     bill, empty, good = lines
-    assert (good["path"], good["entity"], good["label"]) == ("documents/good.txt", "good.txt", "mit")
+    assert (good["path"], good["label"]) == ("documents/good.txt", "mit")
+    assert good["entity"] == str(shell.folder / "documents/good.txt")
     assert good["score"] > 0.9
     assert good["cost_micro_usd"] > 0
     assert (good["verdict"], good["approval"]) == ("automatic", None)
@@ -209,7 +166,7 @@ def test_submit_returns_at_once_and_resume_does_the_work(shell: Shell) -> None:
     assert shell.type(*words).lines[0]["id"] == task["id"]
     assert shell.type("status", task["id"]).lines[0]["status"] == "admitted"
     resumed = shell.type("resume")
-    assert (resumed.code, resumed.out) == (DONE, "1 tasks: 1 over, 0 documents wait for a human\n")
+    assert (resumed.code, resumed.out) == (DONE, "1 task: 1 over, 0 documents wait for a human\n")
     assert shell.type("status", task["id"]).lines[0]["status"] == "completed"
 
 
@@ -293,13 +250,17 @@ def test_decide_all_of_a_label_or_all(shell: Shell) -> None:
     assert {line["status"] for line in lines} == {"waiting"}
     assert len(shell.type("approve", "--label", "invoice").out.splitlines()) == 2
     assert len(shell.type("reject", "--all").out.splitlines()) == 1
-    verdicts = {line["entity"]: line["verdict"] for line in shell.run().lines}
-    assert verdicts == {"bill.txt": "approved", "odd.txt": "rejected", "other.txt": "approved"}
+    verdicts = {line["path"]: line["verdict"] for line in shell.run().lines}
+    assert verdicts == {
+        "documents/bill.txt": "approved",
+        "documents/odd.txt": "rejected",
+        "documents/other.txt": "approved",
+    }
 
 
 def test_deciding_all_of_nothing_is_done(shell: Shell) -> None:
-    """`--all` of nothing is nothing to do."""
-    assert shell.type("approve", "--all") == Said(DONE, "", "")
+    """`--all` of nothing is nothing to do, and says so."""
+    assert shell.type("approve", "--all") == Said(DONE, "nothing waits for a decision\n", "")
 
 
 def test_a_stranger_may_not_decide(shell: Shell) -> None:
@@ -316,8 +277,8 @@ def test_events_by_task_and_by_entity(shell: Shell) -> None:
     (good,) = shell.run(good=MIT).lines
     by_task = shell.type("events", "--task", good["task"], "--json").lines
     assert [event["sequence"] for event in by_task] == list(range(1, len(by_task) + 1))
-    assert shell.type("events", "--entity", "good.txt", "--json").lines == by_task
-    assert "document.reviewed" in shell.type("events", "--entity", "good.txt").out
+    assert shell.type("events", "--entity", good["entity"], "--json").lines == by_task
+    assert "document.reviewed" in shell.type("events", "--entity", good["entity"]).out
     assert shell.type("events", "--entity", "nobody").out == "no events\n"
 
 

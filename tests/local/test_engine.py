@@ -317,7 +317,7 @@ def test_a_throttled_recorder_holds_only_the_entity_it_throttles(tmp_path: Path)
     busy: list[Throttled] = []
 
     def adjust(ports: Ports) -> Ports:
-        busy.append(Throttled(ports.records, "slow.txt", times=2 * ATTEMPTS))
+        busy.append(Throttled(ports.records, str(tmp_path / "slow.txt"), times=2 * ATTEMPTS))
         return replace(ports, records=busy[0])
 
     with fabric(adjust=adjust) as opened:
@@ -326,8 +326,8 @@ def test_a_throttled_recorder_holds_only_the_entity_it_throttles(tmp_path: Path)
         items = opened.review(corpus, PLAIN)
         tried = busy[0].tried
         assert {item.status for item in items.values()} == {"done"}
-        assert {at for entity, _, at in tried if entity == "fast.txt"} == {began}
-        slow = [(sequence, at) for entity, sequence, at in tried if entity == "slow.txt"]
+        assert {at for entity, _, at in tried if entity.endswith("/fast.txt")} == {began}
+        slow = [(sequence, at) for entity, sequence, at in tried if entity.endswith("/slow.txt")]
         assert [sequence for sequence, _ in slow[: 2 * ATTEMPTS]] == [1] * 2 * ATTEMPTS
         assert [sequence for sequence, _ in slow[2 * ATTEMPTS :]] == list(range(1, len(opened.told("slow.txt")) + 1))
         assert slow[-1][1] - began == timedelta(seconds=7 * 2 * ATTEMPTS)

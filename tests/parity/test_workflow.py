@@ -108,7 +108,9 @@ def asked_by_machine(flow: Workflow, results: Json) -> bool:
         return {}
 
     given = {"tenant": "acme", "task": "t1", "document": 0, "results": results}
-    states = {name: rendered(flow)["States"][name] for name in ("NeedsApproval", "AwaitsApproval", "Record", "Recorded")}
+    states = {
+        name: rendered(flow)["States"][name] for name in ("NeedsApproval", "AwaitsApproval", "Record", "Recorded")
+    }
     machine = asl.compile({"StartAt": "NeedsApproval", "States": states})
     assert machine.run(given, name="t1", invoke=record, clock=VirtualClock()).status == "SUCCEEDED"
     return not recorded

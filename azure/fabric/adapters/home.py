@@ -28,7 +28,7 @@ _LOOK_SECONDS, _LOOKS = 3.0, 100  # a pipeline ends within five minutes
 _SET_UP_SECONDS = 15.0
 _BATCH_BYTES = MOST_BYTES // 4
 # Faults of the deployment: no task or document may fail of them, so they are waited out.
-_SET_UP = frozenset({"forbidden", "internal", "not-understood", "try-later", "unauthenticated"})
+_SET_UP = frozenset({"forbidden", "not-understood", "unauthenticated"})
 
 
 class Home:
@@ -72,7 +72,7 @@ def _verdict(operation: str, answer: Answer, told: Mapping[str, Any]) -> FabricE
         return known[code](detail)
     if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Permanent(detail or f"{operation}: too large", code="oversize")
-    if code and code not in _SET_UP:
+    if code and code not in _SET_UP and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Permanent(detail, code=code)
     return Transient(
         f"{operation}: the home answers {answer.status} {code or 'without a verdict'}",
@@ -84,7 +84,8 @@ def _patience(answer: Answer, code: str) -> float:
     asked = next((value for name, value in answer.headers.items() if name.lower() == "retry-after"), "")
     if asked.isdecimal():
         return float(asked)
-    return 1.0 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and code != "internal" else _SET_UP_SECONDS
+    down = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not code
+    return 1.0 if down else _SET_UP_SECONDS
 
 
 class HomeTasks:

@@ -102,9 +102,7 @@ def _all(context: Any, orchestrator: str, instance: Any, given: Review, position
     tasks = [
         context.call_sub_orchestrator(
             orchestrator,
-            DocumentOf(
-                tenant=given["tenant"], task=given["task"], run=given["run"], workflow=flow, document=position
-            ),
+            DocumentOf(tenant=given["tenant"], task=given["task"], run=given["run"], workflow=flow, document=position),
             instance(review, position),
         )
         for position in positions
