@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from shared import problems
 from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
@@ -32,12 +32,17 @@ _WORD = re.compile(r"""[^\s\[\],"']+""")
 
 
 class Identity(BaseModel):
-    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks."""
+    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks.
+
+    Entra's `sub` differs from application to application; its `oid` is the same person on every cloud.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     tenant: Tenant
-    person: str = Field(alias="sub", min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+    person: str = Field(
+        validation_alias=AliasChoices("oid", "sub"), min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,12 @@ class Review:
             told(len(self.items), total)
 
     def _submit(self, group: list[Item]) -> None:
-        self.items += [item for item in group if item.ref is None]
         readable = [item for item in group if item.ref is not None]
-        if not readable:
-            return
-        key = derive(readable[0].entity, self.taxonomy.sha256, *map(_content, readable))
-        for item in self._posted(readable, key):
-            self._keep(self._latest(item, key))
+        self.items += [item for item in group if item.ref is None]
+        if readable:
+            key = derive(readable[0].entity, self.taxonomy.sha256, *map(_content, readable))
+            for item in self._posted(readable, key):
+                self._keep(self._latest(item, key))
 
     def _posted(self, group: list[Item], key: str) -> list[Item]:
         """Submit the group as one task; the same key is the same task."""
@@ -119,7 +118,7 @@ class Review:
         return self.engine.ports.tasks.load(TENANT, item.task).at(item.position) in _ENDED_BADLY
 
     def _keep(self, item: Item) -> None:
-        self.items.append(item)
+        self.items.append(replace(item, ref=None))  # the task has it now; of very many documents it would be much
         if item.task:
             self._state[item.task, item.position] = "queued"
 

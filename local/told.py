@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,66 +17,77 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 _ALL_EVENTS = 100_000  # of one task: fifty documents have a thousand, each retry has more
+_OF_A_REVIEW = ("label", "score", "summary", "verdict", "reason")
+
+Data = Mapping[str, Any]
+
+
+class Seen:
+    """What a task's events say about its documents, by their position in it."""
+
+    def __init__(self, events: Iterable[tuple[str, Data]]) -> None:
+        self.ends: dict[int, Data] = {}
+        self.asked: dict[int, Data] = {}
+        self.answered: set[int] = set()
+        self.cancelled: str | None = None
+        self._costs: Counter[int] = Counter()
+        for kind, data in events:
+            self._read(kind, data)
+
+    def _read(self, kind: str, data: Data) -> None:
+        match kind:
+            case "document.reviewed" | "document.failed":
+                self.ends[data["document"]] = data
+            case "approval.requested":
+                self.asked[data["document"]] = data
+            case "approval.decided" | "approval.expired":
+                self.answered.add(data["document"])
+            case "usage.metered":
+                self._costs[data["document"]] += data["cost_micro_usd"]
+            case "task.cancelled":
+                self.cancelled = data["reason"]
+
+    def so_far(self, item: Item) -> Item:
+        """Return the item with what it cost, and how its review ended if it did."""
+        item, end = replace(item, cost=self._costs[item.position]), self.ends.get(item.position)
+        if end is None:
+            return item
+        if "label" in end:
+            return replace(item, status="done", **{name: end[name] for name in _OF_A_REVIEW})
+        return replace(item, status="failed", reason=f"{end['step']}: {end['reason']}")
+
+
+def waiting(item: Item, asked: Data, classified: Data, summary: str) -> Item:
+    """Return the item as one that a human was asked about."""
+    return replace(
+        item,
+        status="waiting",
+        label=classified["label"],
+        score=classified["score"],
+        summary=summary,
+        reason=asked["reason"],
+        approval=asked["approval"],
+    )
 
 
 class Told:
-    """What the record says, read once."""
+    """What record and journal say, read once."""
 
     def __init__(self, ports: Ports, task: Task) -> None:
         self._task = task
         self._ports = ports
-        self._outcomes: dict[int, Any] = {}
-        self._asked: dict[int, Any] = {}
-        self._costs: Counter[int] = Counter()
-        for row in ports.records.history(task.tenant, task=task.id, limit=_ALL_EVENTS):
-            if row.type in _READERS:
-                _READERS[row.type](self, json.loads(row.body)["data"])
-
-    def outcome(self, data: dict[str, Any]) -> None:
-        """Note how a document's review ended."""
-        self._outcomes[data["document"]] = data
-
-    def asked(self, data: dict[str, Any]) -> None:
-        """Note that a human was asked."""
-        self._asked[data["document"]] = data
-
-    def used(self, data: dict[str, Any]) -> None:
-        """Note a cost."""
-        self._costs[data["document"]] += data["cost_micro_usd"]
+        rows = ports.records.history(task.tenant, task=task.id, limit=_ALL_EVENTS)
+        self._seen = Seen((row.type, json.loads(row.body)["data"]) for row in rows)
 
     def about(self, item: Item) -> Item:
         """Return the item with what is known of it."""
-        told, cost = self._outcomes.get(item.position), self._costs[item.position]
-        if told is not None and "label" in told:
-            known = {name: told[name] for name in ("label", "score", "summary", "verdict", "reason")}
-            return replace(item, status="done", cost=cost, **known)
-        if told is not None:
-            return replace(item, status="failed", reason=f"{told['step']}: {told['reason']}", cost=cost)
+        known = self._seen.so_far(item)
+        if item.position in self._seen.ends:
+            return known
         if self._task.status is Status.CANCELLED:
-            return replace(item, status="cancelled", reason=self._task.reason, cost=cost)
-        return self._unfinished(item, cost)
-
-    def _unfinished(self, item: Item, cost: int) -> Item:
-        asked = self._asked.get(item.position)
+            return replace(known, status="cancelled", reason=self._task.reason)
+        asked = self._seen.asked.get(item.position)
         if asked is None or self._task.at(item.position) is not Progress.WAITING:
-            return replace(item, status="queued", cost=cost)
+            return replace(known, status="queued")
         found = findings(self._ports, self._task, item.position)
-        classified, summarised = found.steps["classify"], found.steps["summarise"]
-        return replace(
-            item,
-            status="waiting",
-            label=classified["label"],
-            score=classified["score"],
-            summary=summarised["summary"],
-            reason=asked["reason"],
-            approval=asked["approval"],
-            cost=cost,
-        )
-
-
-_READERS = {
-    "document.reviewed": Told.outcome,
-    "document.failed": Told.outcome,
-    "approval.requested": Told.asked,
-    "usage.metered": Told.used,
-}
+        return waiting(known, asked, found.steps["classify"], found.steps["summarise"]["summary"])

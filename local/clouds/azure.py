@@ -102,13 +102,13 @@ class Azure:
     ) -> tuple[int, dict[str, Any]]:
         """Send a request as a signed-in person; return the status and the JSON answer."""
         url = f"{path}?{urlencode(query)}" if query else path
-        headers = {"X-MS-CLIENT-PRINCIPAL": _principal(person, roles), "Content-Type": "application/json"}
+        headers = {"X-MS-CLIENT-PRINCIPAL": principal(person, roles), "Content-Type": "application/json"}
         response = self.host.invoke_http(method, url, headers, body)
         return response.status_code, json.loads(response.get_body() or b"{}")
 
 
-def _principal(person: str, roles: Sequence[str]) -> str:
-    """The person is the same one that the other clouds are told of as a token's `sub`.
+def principal(person: str, roles: Sequence[str]) -> str:
+    """Return a signed-in person's header; the person is who the other clouds are told of as a token's `sub`.
 
     https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
     """

@@ -31,13 +31,14 @@ def list_approvals(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def get_approval(req: func.HttpRequest) -> func.HttpResponse:
-    """Return what is to be decided; the digest is of exactly what is shown here."""
+    """Return what is to be decided, and what its class rests on; the digest is of exactly what is shown."""
 
     def work() -> func.HttpResponse:
         ports, caller = _entered(req)
         approval = ports.approvals.find(caller.tenant, req.route_params["approval"])
-        shown = findings(ports, ports.tasks.load(caller.tenant, approval.task), approval.document).shown
-        return answer(200, {**_summary(approval), "shown": shown, "digest": digest(shown)})
+        found = findings(ports, ports.tasks.load(caller.tenant, approval.task), approval.document)
+        bound = {"shown": found.shown, "digest": digest(found.shown)}
+        return answer(200, {**_summary(approval), **bound, "classified": found.steps["classify"]})
 
     return answered(work)
 

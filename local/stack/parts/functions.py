@@ -13,6 +13,8 @@ def _command(room: Room) -> Command:
     words = (sys.executable, "-m", "local.stack.functions", str(room.port), str(room.folder))
     environment = {
         "AGENTFABRIC_PORTS": "local.stack.wiring:azure",
+        "AGENTFABRIC_AUTH": "none",  # it listens on loopback only
+        "AGENTFABRIC_AUTH": "none",
         "EXPRESS_HOST_PREFIX": "false",
     }
     return Command(words, environment)
