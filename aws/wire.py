@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared import problems
 from shared.errors import FabricError, Forbidden, NotFound, Permanent, Transient
@@ -32,17 +32,12 @@ _WORD = re.compile(r"""[^\s\[\],"']+""")
 
 
 class Identity(BaseModel):
-    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks.
-
-    Entra's `sub` differs from application to application; its `oid` is the same person on every cloud.
-    """
+    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks."""
 
     model_config = ConfigDict(frozen=True)
 
     tenant: Tenant
-    person: str = Field(
-        validation_alias=AliasChoices("oid", "sub"), min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"
-    )
+    person: str = Field(alias="sub", min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +130,12 @@ def _claims(event: Json) -> Json:
 
 
 def _identity(event: Json) -> Identity:
-    """Read who calls; nothing in the body can say who pays."""
-    return checked(Identity, _claims(event), code="unauthenticated")
+    """Read who calls; nothing in the body can say who pays.
+
+    Entra's `sub` differs from application to application; its `oid` is the same person on every cloud.
+    """
+    claims = dict(_claims(event))
+    return checked(Identity, claims | {"sub": claims["oid"]} if claims.get("oid") else claims, code="unauthenticated")
 
 
 def _body(event: Json, most: int) -> bytes:

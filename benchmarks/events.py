@@ -35,7 +35,8 @@ def _decoding(event: AnyEvent, repeats: int, times: int) -> Iterator[Row]:
     assert _by_sdk(body) == (event.id, event.data)
     contenders = (lambda: parse(body), lambda: bare.validate_json(body), lambda: _by_sdk(body))
     ours, pydantic, sdk = in_turns(repeats, *(each(work, times, scale=_MICRO) for work in contenders))
-    note = f"{len(body)} bytes of document.reviewed, as bytes. Ours: catalog.parse, which also bounds the size."
+    more = "which also bounds the size and refuses keys that stand twice"
+    note = f"{len(body)} bytes of document.reviewed, as bytes. Ours: catalog.parse, {more}."
     union = " pydantic: validate_json of a discriminated union of the same models."
     typed = " SDK: cloudevents 1.x from_json, then our model of the data; its attributes stay unchecked."
     yield Row("event decoded", "µs", ours, "bare pydantic", pydantic, at_most(1.15), note + union)
@@ -44,7 +45,7 @@ def _decoding(event: AnyEvent, repeats: int, times: int) -> Iterator[Row]:
 
 def _by_sdk(body: bytes) -> tuple[str, DocumentReviewed]:
     event = from_json(body)
-    return event["id"], DocumentReviewed.model_validate(event.data)
+    return event["id"], DocumentReviewed.model_validate(event.data, strict=False)  # lists where we have tuples
 
 
 def _encoding(event: AnyEvent, repeats: int, times: int) -> Iterator[Row]:

@@ -46,8 +46,11 @@ def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: F
 _TASK_HEADINGS = ("status", "on", "docs", "wait", "spent")
 
 
-def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
-    """Print what waits for a decision: what it is about, why, until when and who may decide, and the summary."""
+def print_approvals(approvals: Sequence[dict[str, Any]], where: Sequence[str] = ()) -> None:
+    """Print what waits for a decision: what it is about, why, until when and who may decide, and the summary.
+
+    `where` is what a command needs so that it is about the same fabric.
+    """
     if not approvals:
         say("nothing waits for a decision")
         return
@@ -63,13 +66,13 @@ def print_approvals(approvals: Sequence[dict[str, Any]]) -> None:
     say_rows(rows, [_below(approval) for approval in approvals])
     first = approvals[0]
     say(f"\n{screen.plural(len(approvals), 'decision')} to make. See one whole, and decide exactly that:")
-    say_command(command("approvals", first["id"][:SHORT]))
-    say_command(decide_command(first))
+    say_command(command("approvals", first["id"][:SHORT], *where))
+    say_command(decide_command(first, where))
 
 
-def decide_command(approval: dict[str, Any]) -> str:
+def decide_command(approval: dict[str, Any], where: Sequence[str] = ()) -> str:
     """Return what approves exactly what was shown."""
-    return command("approve", approval["id"][:SHORT], "--digest", approval["digest"][:SHORT])
+    return command("approve", approval["id"][:SHORT], "--digest", approval["digest"][:SHORT], *where)
 
 
 def in_a_line(approval: dict[str, Any]) -> str:
@@ -79,7 +82,7 @@ def in_a_line(approval: dict[str, Any]) -> str:
     return f"{screen.printable(what)}; {prose(shown['reason'])}"
 
 
-def print_approval(approval: dict[str, Any]) -> None:
+def print_approval(approval: dict[str, Any], where: Sequence[str] = ()) -> None:
     """Print an approval whole: everything there is to base the decision on."""
     shown, found = approval["shown"], approval["classified"]
     rows = Table.grid(padding=(0, 2))
@@ -101,7 +104,7 @@ def print_approval(approval: dict[str, Any]) -> None:
         rows.add_row(Text(name, "dim"), said)
     say(rows)
     say("\nApprove, or reject, exactly this:")
-    say_command(decide_command(approval))
+    say_command(decide_command(approval, where))
 
 
 def _document(approval: dict[str, Any]) -> str:

@@ -56,9 +56,7 @@ class Progress:
     A `brief` one is for what mostly ends at once: it says nothing before a second has passed.
     """
 
-    def __init__(
-        self, followed: Followed, *, brief: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, followed: Followed, *, brief: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._followed = followed
         self._clock = clock
         self._terminal = sys.stderr.isatty()
@@ -112,8 +110,11 @@ class Progress:
         sys.stderr.flush()
 
 
-def print_table(items: Sequence[Item]) -> None:
-    """Print the documents (all, or of very many those that need somebody), then the sums and what to do next."""
+def print_table(items: Sequence[Item], where: Sequence[str] = ()) -> None:
+    """Print the documents (all, or of very many those that need somebody), then the sums and what to do next.
+
+    `where` is what a command needs so that it is about the same fabric.
+    """
     shown = items if len(items) <= _MANY else [item for item in items if item.status != "done"][:_MANY]
     if shown:
         say_rows(_documents(shown), [_below(item) for item in shown])
@@ -121,7 +122,7 @@ def print_table(items: Sequence[Item]) -> None:
         left = plural(len(items) - len(shown), "more document")
         say(f"{left} {'is' if len(items) - len(shown) == 1 else 'are'} not listed; --json lists all")
     _say_sums(items)
-    _say_next_step([item for item in items if item.status == "waiting"])
+    _say_next_step([item for item in items if item.status == "waiting"], where)
 
 
 def _documents(items: Sequence[Item]) -> Table:
@@ -157,17 +158,17 @@ def _say_sums(items: Sequence[Item]) -> None:
     say(Text("classes: ") + text(classes or "none"))
 
 
-def _say_next_step(waiting: Sequence[Item]) -> None:
+def _say_next_step(waiting: Sequence[Item], where: Sequence[str]) -> None:
     if not waiting:
         return
     example = waiting[0]
     say(f"{plural(len(waiting), 'document')} {'waits' if len(waiting) == 1 else 'wait'} for a human:")
-    say_command(command("approvals"), "what they are, why, until when")
-    say_command(command("approve", example.approval[:8]), f"{example.title or example.name}: {example.label}")
-    say_command(command("approve", "--label", example.label), f"all that are {example.label}")
+    say_command(command("approvals", *where), "what they are, why, until when")
+    say_command(command("approve", example.approval[:8], *where), f"{example.title or example.name}: {example.label}")
+    say_command(command("approve", "--label", example.label, *where), f"all that are {example.label}")
 
 
-def print_accuracy(items: Sequence[Item], seconds: float) -> None:
+def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] = ()) -> None:
     """Print how the classes compare with what the packages say of themselves."""
     from local.licences import agrees  # noqa: PLC0415  only the demo knows about licences
 
@@ -183,7 +184,7 @@ def print_accuracy(items: Sequence[Item], seconds: float) -> None:
     say(f"in {seconds:.1f} s")
     if items:
         say("Why did one end as it did?")
-        say_command(command("explain", items[0].task))
+        say_command(command("explain", items[0].task, *where))
 
 
 def print_story(lines: Sequence[Line], cost: Cost) -> None:

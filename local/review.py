@@ -60,7 +60,7 @@ class Review:
 
         `told` hears how many of how many documents are submitted.
         """
-        groups = _groups(corpus, DOCUMENT_REVIEW.max_documents)
+        groups = grouped(corpus, DOCUMENT_REVIEW.max_documents)
         total = sum(map(len, groups))
         for group in groups:
             self._submit([referenced(item) for item in group])
@@ -91,7 +91,7 @@ class Review:
             body=json.dumps(body),
             headers={"Idempotency-Key": key},
         )
-        return [_placed(item, status, answer, position) for position, item in enumerate(group)]
+        return [placed(item, status, answer, position) for position, item in enumerate(group)]
 
     def _latest(self, item: Item, key: str) -> Item:
         """Return the item in its latest attempt: the last one that is there, or a new one when it is due.
@@ -175,7 +175,7 @@ def claims(person: str) -> dict[str, str]:
     return {"sub": person, "tenant": TENANT}
 
 
-def _groups(corpus: Iterable[Item], size: int) -> list[list[Item]]:
+def grouped(corpus: Iterable[Item], size: int) -> list[list[Item]]:
     """Return the items by entity, as many of one as a task takes."""
     by_entity: dict[str, list[Item]] = defaultdict(list)
     for item in corpus:
@@ -190,7 +190,8 @@ def _content(item: Item) -> tuple[str, str]:
     return item.ref.uri, item.ref.sha256
 
 
-def _placed(item: Item, status: int, answer: dict[str, Any], position: int) -> Item:
+def placed(item: Item, status: int, answer: dict[str, Any], position: int) -> Item:
+    """Return the item with the task that the API made of it, or with the API's refusal."""
     if status == _ACCEPTED:
         return replace(item, task=answer["id"], position=position)
     return replace(item, status="failed", reason=f"refused: {answer.get('detail', status)}")

@@ -9,10 +9,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from local.cli.doors import Azure, Place, Where, doors
 from local.cli.shared import (
     DONE,
     FAILED,
@@ -24,13 +25,8 @@ from local.cli.shared import (
     Person,
     Stop,
     accepted,
-    opened,
     print_json,
 )
-from local.cli.tasks import go_on
-
-if TYPE_CHECKING:
-    from local.engine import Engine
 
 _PAGE = 100
 _DIGEST = re.compile("[0-9a-f]{8,64}")
@@ -42,11 +38,12 @@ Comment = Annotated[str, typer.Option(help="Why you decide so.")]
 Digest = Annotated[str, typer.Option(help="The digest you saw, or its first 8 characters; of one approval.")]
 
 
-def approvals(
+def approvals(  # noqa: PLR0913  what a person can say is what the verb takes
     person: Person,
     approval: Annotated[str, typer.Argument(help="One approval, to be shown whole.")] = "",
     role: Role = None,
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
 ) -> None:
@@ -54,19 +51,19 @@ def approvals(
     from local.listings import print_approval, print_approvals  # noqa: PLC0415
 
     speaker = Speaker(person, role)
-    with opened(home) as engine:
-        pending = _pending(engine, speaker)
-        shown = [_whole(engine, found) for found in ([_only(pending, approval)] if approval else pending)]
+    with doors(home, where) as to:
+        pending = _pending(to.azure, speaker)
+    shown = [_only(pending, approval)] if approval else pending
     if as_json:
         for one in shown:
             print_json(one)
     elif approval:
-        print_approval(shown[0])
+        print_approval(shown[0], where.words)
     else:
-        print_approvals(shown)
+        print_approvals(shown, where.words)
 
 
-def approve(  # noqa: PLR0913  what a person can say is what the verb takes
+def approve(  # noqa: PLR0913  as above
     person: Person,
     ids: Ids = None,
     label: Label = "",
@@ -74,11 +71,12 @@ def approve(  # noqa: PLR0913  what a person can say is what the verb takes
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
     *,
     everything: Everything = False,
 ) -> None:
     """Approve what waits, and let the review go on."""
-    _decide("approved", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, home)
+    _decide("approved", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, (home, where))
 
 
 def reject(  # noqa: PLR0913  as above
@@ -89,11 +87,12 @@ def reject(  # noqa: PLR0913  as above
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
     *,
     everything: Everything = False,
 ) -> None:
     """Reject what waits, and let the review go on."""
-    _decide("rejected", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, home)
+    _decide("rejected", Speaker(person, role), Choice(ids or [], label, digest, everything), comment, (home, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +150,17 @@ def _only(pending: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     return matches[0]
 
 
-def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, home: Path) -> None:
+def _decide(verdict: str, speaker: Speaker, choice: Choice, comment: str, at: tuple[Path, Place]) -> None:
     choice.check()
-    with opened(home) as engine:
-        chosen = choice.among(_pending(engine, speaker))
+    with doors(*at) as to:
+        chosen = choice.among(_pending(to.azure, speaker))
         if choice.digest:
             _check_seen(chosen[0], choice.digest.lower())
         elif choice.is_one:
-            _say_what(_whole(engine, chosen[0]), verdict)
-        decided = [_decide_one(engine, verdict, speaker, approval, comment) for approval in chosen]
+            _say_what(chosen[0], verdict)
+        decided = [_decide_one(to.azure, verdict, speaker, approval, comment) for approval in chosen]
         if decided:
-            go_on(engine)
+            to.go_on()
         else:
             typer.echo("nothing waits for a decision")
     raise typer.Exit(DONE if all(decided) else FAILED)
@@ -180,41 +179,30 @@ def _say_what(approval: dict[str, Any], verdict: str) -> None:
     typer.echo(f"to be {verdict}: {in_a_line(approval)}", err=True)
 
 
-def _decide_one(engine: Engine, verdict: str, speaker: Speaker, approval: dict[str, Any], comment: str) -> bool:
+def _decide_one(azure: Azure, verdict: str, speaker: Speaker, approval: dict[str, Any], comment: str) -> bool:
     from local.screen import printable  # noqa: PLC0415
 
     body = json.dumps({"verdict": verdict, "digest": approval["digest"], "comment": comment})
     path = f"/api/approvals/{approval['id']}/decision"
-    status, answer = engine.azure.call("POST", path, person=speaker.name, roles=speaker.roles, body=body)
+    status, answer = azure.call("POST", path, person=speaker.name, roles=speaker.roles, body=body)
     refused = status >= FIRST_ERROR
     outcome = answer.get("detail") if refused else answer["status"]
     typer.echo(printable(f"{approval['id'][:8]}  {approval['name']}: {outcome}"))
     return not refused
 
 
-def _pending(engine: Engine, speaker: Speaker) -> list[dict[str, Any]]:
+def _pending(azure: Azure, speaker: Speaker) -> list[dict[str, Any]]:
     """Return what waits, each with what is to be decided and the digest that binds the answer to exactly that."""
     found: list[dict[str, Any]] = []
     query = {"limit": str(_PAGE)}
     while True:
-        answer = engine.azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
+        answer = azure.call("GET", "/api/approvals", person=speaker.name, roles=speaker.roles, query=query)
         page = accepted(*answer)["approvals"]
-        found += [_detail(engine, speaker, approval["id"]) for approval in page]
+        found += [_detail(azure, speaker, approval["id"]) for approval in page]
         if len(page) < _PAGE:
             return found
         query["after"] = page[-1]["id"]
 
 
-def _detail(engine: Engine, speaker: Speaker, approval: str) -> dict[str, Any]:
-    return dict(
-        accepted(*engine.azure.call("GET", f"/api/approvals/{approval}", person=speaker.name, roles=speaker.roles))
-    )
-
-
-def _whole(engine: Engine, approval: dict[str, Any]) -> dict[str, Any]:
-    """Return the approval with what its class rests on, which the content it is bound to implies."""
-    from local.wiring import TENANT  # noqa: PLC0415
-    from shared.app.findings import findings  # noqa: PLC0415
-
-    task = engine.ports.tasks.load(TENANT, approval["task"])
-    return approval | {"classified": findings(engine.ports, task, approval["document"]).steps["classify"]}
+def _detail(azure: Azure, speaker: Speaker, approval: str) -> dict[str, Any]:
+    return dict(accepted(*azure.call("GET", f"/api/approvals/{approval}", person=speaker.name, roles=speaker.roles)))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from local.cli.doors import Place, Where, doors
 from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, opened, print_json
 from local.cli.tasks import Task
 
@@ -17,14 +18,15 @@ def events(
     task: Annotated[str, typer.Option(help="Of this task.")] = "",
     entity: Annotated[str, typer.Option(help="Of this entity.")] = "",
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
 ) -> None:
     """List recorded events, an entity's in its order."""
     from local.listings import print_events  # noqa: PLC0415
 
-    with opened(home):
-        rows = _history(task, entity)
+    with doors(home, where) as to:
+        rows = _history(to.ask, task, entity)
     if as_json:
         for row in rows:
             print_json(row)
@@ -32,14 +34,14 @@ def events(
         print_events(rows)
 
 
-def explain(task: Task, home: Home = HOME) -> None:
+def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
     """Tell what happened to a task, why, and what it cost."""
     from local.report import print_story  # noqa: PLC0415
     from shared.core.story import cost_tree, tell  # noqa: PLC0415
     from shared.events.catalog import parse  # noqa: PLC0415
 
-    with opened(home):
-        told = [parse(json.dumps(row)) for row in _history(task, "")]
+    with doors(home, where) as to:
+        told = [parse(json.dumps(row)) for row in _history(to.ask, task, "")]
     if not told:
         raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
     print_story(tell(told), cost_tree(task, told))

@@ -304,7 +304,9 @@ class RecordsContract:
             self.apply_all(records, Entity(name=name, task=task).events(8))
         first = records.bill(entity.tenant, task=task, limit=3)
         rest = records.bill(entity.tenant, task=task, after=(first[-1].entity, first[-1].sequence), limit=3)
-        assert [(row.entity, row.sequence) for row in (*first, *rest)] == [(name, at) for name in names for at in (4, 8)]
+        assert [(row.entity, row.sequence) for row in (*first, *rest)] == [
+            (name, at) for name in names for at in (4, 8)
+        ]
         assert [records.spent(entity.tenant, task=asked) for asked in (task, "task-none")] == [24, 0]
         assert records.spent(entity.tenant) >= 24
 

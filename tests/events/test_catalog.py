@@ -11,8 +11,9 @@ from hypothesis import given, settings
 
 from shared.errors import Permanent
 from shared.events.catalog import CATALOG, FACTS, AnyEvent, Cause, encode, follow, parse
+from shared.events.document import DocumentRef
 from shared.events.limits import CLAIM_CHECK, LIMITS
-from shared.events.task import TaskAdmitted, TaskPlaced
+from shared.events.task import TaskAdmitted, TaskPlaced, TaskSubmitted
 from tests.events.facts import events
 
 AT = datetime(2025, 6, 1, 12, 30, tzinfo=UTC)
@@ -185,3 +186,38 @@ def test_what_follows_is_numbered_and_named_by_its_cause() -> None:
     assert {event.causationid for event in (first, second)} == {cause.id}
     assert {event.traceparent for event in (first, second)} == {cause.traceparent}
     assert follow(cause, said, after=3, at=AT) == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("type", "x" * 100_000), ("type", ["x"] * 100_000), ("dataschema", "y" * 100_000)]
+)
+def test_what_a_stranger_wrote_is_repeated_in_part(name: str, value: object) -> None:
+    """A refusal shows at most 80 characters of a value that is wrong, however long it is."""
+    with pytest.raises(Permanent) as refused:
+        parse(json.dumps(sample(**{name: value})))
+    assert len(str(refused.value)) < 600
+    assert "x" * 81 not in str(refused.value)
+    assert "y" * 81 not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "٢", "+1", "1_0", "01", " 1"])
+def test_a_version_is_a_plain_number(number: str) -> None:
+    """A version that Python might take for a number, or trip over, is no version."""
+    assert refusal(json.dumps(sample(dataschema=f"urn:agentfabric:task.placed:{number}"))) == (
+        "unknown-version",
+        "dataschema",
+    )
+
+
+def test_advice_on_what_is_too_large() -> None:
+    """A submission of too many references is not told to send references; any other event is."""
+    ref = DocumentRef(uri="file:///" + "a" * 2000, sha256="0" * 64, size=1)
+    submitted = TaskSubmitted(
+        workflow="document-review", documents=(ref,) * 25, taxonomy=ref, submitted_by="ann", budget_micro_usd=1
+    )
+    facts = [submitted, TaskAdmitted(budget_micro_usd=0, reason="x" * CLAIM_CHECK)]
+    submission, other = follow(Cause("c", "acme", "t", "e", "s"), facts, after=0, at=AT)
+    with pytest.raises(Permanent, match="send fewer or shorter references, or split the task"):
+        encode(submission)
+    with pytest.raises(Permanent, match="send a reference instead"):
+        encode(other)

@@ -19,7 +19,10 @@ from tests.events.test_catalog import AT, refusal, sample
 GOOD: list[tuple[str, Any]] = [
     *(("source", reference) for reference in ("/aws", "agentfabric/aws", "urn:x:y", "https://a.example/b?c=d#e", "#f")),
     *(("source", reference) for reference in ("//host/path", "mailto:a@example.org", "a%20b", "http://[::1]/x", "?q")),
-    *(("time", f"2025-06-01{rest}") for rest in ("T12:30:15Z", "t12:30:15.25z", "T12:30:15+02:00", "T12:30:15.123456789Z")),
+    *(
+        ("time", f"2025-06-01{rest}")
+        for rest in ("T12:30:15Z", "t12:30:15.25z", "T12:30:15+02:00", "T12:30:15.123456789Z")
+    ),
     ("subject", "naïve 日本"),
     *(("ext1", value) for value in ("", "text", True, 0, -(2**31), 2**31 - 1)),
     ("a" * 20, "twenty characters are a name"),
@@ -31,7 +34,10 @@ BAD: list[tuple[str, Any]] = [
     ("id", ""),
     ("id", 7),
     ("id", "a\nb"),
-    *(("source", given) for given in ("", "a b", "<a>", "a>", "a\\b", "a|b", "{a}", "a^b", "a`b", '"a"', "naïve", "a\n")),
+    *(
+        ("source", given)
+        for given in ("", "a b", "<a>", "a>", "a\\b", "a|b", "{a}", "a^b", "a`b", '"a"', "naïve", "a\n")
+    ),
     *(("source", given) for given in ("%", "%2", "%zz", "1a:b", ":a", "a#b#c", "a[b]", "http://[::1", 7)),
     *(("subject", given) for given in ("", "a\tb", "\x85", 7)),
     *(("time", given) for given in (1748781015, 1748781015.5, "1748781015", "2025-06-01", "2025-06-01 12:30:15Z")),

@@ -49,7 +49,7 @@ def refusal(body: str) -> str:
 @pytest.mark.parametrize("body", [SAMPLE, SUBMITTED])
 def test_what_is_said_twice_below_is_valid_once(body: str) -> None:
     """The events that the refused ones are made of are read."""
-    assert parse(body)
+    assert parse(body).taskid == "task-42"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_quick_reading_is_the_strict_one(event: AnyEvent) -> None:
     body = encode(event, "pubsub")
     model = CATALOG[event.type]
     assert parse(body) == model.model_validate_json(json.dumps(load_object(body)))
-    assert proven_once(body, model.model_validate_json(body)) == ('\\"' not in body)
+    assert proven_once(body, model.model_validate_json(body)) == ('\\"' not in body.replace("\\\\", ""))
 
 
 @settings(max_examples=150, deadline=None)

@@ -183,7 +183,7 @@ def test_a_tenants_reader(asker: FlaskClient) -> None:
 
 @pytest.mark.usefixtures("issuer")
 def test_an_operator_among_the_readers(asker: FlaskClient, records: Records) -> None:
-    """An account on the operators' list skips a parked number; one that may only read is refused and changes nothing."""
+    """An account on the operators' list skips a parked number; one that may only read changes nothing."""
     records.park(Entity(name="held").poison(1))
     decision = {"entity": "held", "sequence": 1, "reason": "a bad release"}
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:Depreca
 FIELDS = ["path", "entity", "label", "score", "summary", "status", "reason", "cost_micro_usd", "verdict", "task"]
 FIELDS += ["approval"]
 
+
 def test_everything_done_is_0(shell: Shell) -> None:
     """A run whose every document is reviewed ends with 0."""
     assert shell.run(good=MIT).code == DONE
@@ -90,7 +91,7 @@ def test_wrong_usage_is_2(shell: Shell, words: list[str], complaint: str) -> Non
         (["explain", "☃"], ""),
         (["events"], "name either a task or an entity"),
         (["events", "--task", "a", "--entity", "b"], "name either a task or an entity"),
-            ],
+    ],
 )
 def test_what_cannot_be_answered_is_1(shell: Shell, words: list[str], complaint: str) -> None:
     """An unknown id or an impossible question ends with 1 and a sentence, never with a traceback."""

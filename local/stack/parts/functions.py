@@ -14,7 +14,6 @@ def _command(room: Room) -> Command:
     environment = {
         "AGENTFABRIC_PORTS": "local.stack.wiring:azure",
         "AGENTFABRIC_AUTH": "none",  # it listens on loopback only
-        "AGENTFABRIC_AUTH": "none",
         "EXPRESS_HOST_PREFIX": "false",
     }
     return Command(words, environment)
