@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
 from local import screen
@@ -30,14 +29,14 @@ def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: F
     for task in tasks:
         rows.add_row(
             text(task["id"]),
-            *((text(task["entity"]),) if wide else ()),
+            *((Place(_seen_from_here(task["entity"])),) if wide else ()),
             task["status"],
             task["placed_on"] or "-",
             str(task["documents"]),
             str(task["waiting"]),
             usd(task["spent_micro_usd"]),
         )
-    say_rows(rows, [() if wide else (text(task["entity"], "dim"),) for task in tasks])
+    say_rows(rows, [() if wide else (text(_seen_from_here(task["entity"]), "dim"),) for task in tasks])
     if more:
         say("\nmore:")
         say_command(command("tasks", "--after", tasks[-1]["id"]))
@@ -85,10 +84,11 @@ def in_a_line(approval: dict[str, Any]) -> str:
 def print_approval(approval: dict[str, Any], where: Sequence[str] = ()) -> None:
     """Print an approval whole: everything there is to base the decision on."""
     shown, found = approval["shown"], approval["classified"]
-    rows = Table.grid(padding=(0, 2))
+    rows = screen.columns_that_fold(2)
     for name, said in (
         ("approval", text(approval["id"])),
         ("document", text(_document(approval))),
+        ("entity", text(approval["entity"])),
         ("task", text(approval["task"])),
         ("class", text(_class(shown, found))),
         ("why", prose(shown["reason"])),
@@ -108,9 +108,14 @@ def print_approval(approval: dict[str, Any], where: Sequence[str] = ()) -> None:
 
 
 def _document(approval: dict[str, Any]) -> str:
-    """Return entity and document; an entity that is a file is its own document, named as seen from here."""
-    entity, name, here = approval["entity"], approval["name"], f"{Path.cwd()}/"
-    return str(entity).removeprefix(here) if entity.endswith(name) else f"{entity}/{name}"
+    """Return entity and document; an entity that is a file is its own document."""
+    entity, name = approval["entity"], approval["name"]
+    return _seen_from_here(entity) if entity.endswith(name) else f"{entity}/{name}"
+
+
+def _seen_from_here(entity: str) -> str:
+    """Return an entity that is a file below this folder by its way from here."""
+    return entity.removeprefix(f"{Path.cwd()}/")
 
 
 def _below(approval: dict[str, Any]) -> tuple[Text, ...]:
@@ -146,7 +151,7 @@ def print_events(events: Sequence[dict[str, Any]]) -> None:
     rows = screen.table("entity", "#", "time", "event", "source", "task", grows="entity")
     for event in events:
         rows.add_row(
-            text(event["partitionkey"]),
+            Place(_seen_from_here(event["partitionkey"])),
             str(event["sequence"]),
             _moment(event["time"])[0 if wide else 5 :],
             text(event["type"]),

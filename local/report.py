@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -19,6 +18,8 @@ from local.screen import Place, command, one_line, plural, prose, say, say_comma
 from shared.core.story import Cost, Line, usd
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from local.corpus import Item, Outcome
     from local.sqlite.broker import Message
 
@@ -189,7 +190,7 @@ def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] =
 
 def print_story(lines: Sequence[Line], cost: Cost) -> None:
     """Print a task's story and its cost tree."""
-    rows = Table.grid(padding=(0, 2))
+    rows = screen.columns_that_fold(3)
     for line in lines:
         why = (prose(f"because {line.why}", "dim"),) if line.why else ()
         rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source), Text("\n").join([prose(line.text), *why]))

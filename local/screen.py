@@ -115,6 +115,14 @@ def table(*headings: str, grows: str = "") -> Table:
     return made
 
 
+def columns_that_fold(count: int) -> Table:
+    """Return a table without a heading whose cells show all they have, on as many lines as that takes."""
+    made = Table.grid(padding=(0, 2))
+    for _ in range(count):
+        made.add_column(overflow="fold")
+    return made
+
+
 def say_rows(rows: Table, below: Sequence[Sequence[Text]]) -> None:
     """Print the table, each row followed by the texts that belong to it, which have all of the screen's width."""
     console = _console()

@@ -38,7 +38,7 @@ Comment = Annotated[str, typer.Option(help="Why you decide so.")]
 Digest = Annotated[str, typer.Option(help="The digest you saw, or its first 8 characters; of one approval.")]
 
 
-def approvals(  # noqa: PLR0913  what a person can say is what the verb takes
+def approvals(
     person: Person,
     approval: Annotated[str, typer.Argument(help="One approval, to be shown whole.")] = "",
     role: Role = None,
@@ -63,7 +63,7 @@ def approvals(  # noqa: PLR0913  what a person can say is what the verb takes
         print_approvals(shown, where.words)
 
 
-def approve(  # noqa: PLR0913  as above
+def approve(  # noqa: PLR0913  what a person can say is what the verb takes
     person: Person,
     ids: Ids = None,
     label: Label = "",
@@ -71,8 +71,8 @@ def approve(  # noqa: PLR0913  as above
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
-    where: Where = Place.EMBEDDED,
     *,
+    where: Where = Place.EMBEDDED,
     everything: Everything = False,
 ) -> None:
     """Approve what waits, and let the review go on."""
@@ -87,8 +87,8 @@ def reject(  # noqa: PLR0913  as above
     role: Role = None,
     comment: Comment = "",
     home: Home = HOME,
-    where: Where = Place.EMBEDDED,
     *,
+    where: Where = Place.EMBEDDED,
     everything: Everything = False,
 ) -> None:
     """Reject what waits, and let the review go on."""

@@ -33,7 +33,7 @@ Where = Annotated[Place, typer.Option("--stack", help="In this process, or on th
 class Azure(Protocol):
     """The way to the approvals' endpoints."""
 
-    def call(  # noqa: PLR0913  what a request has
+    def call(
         self,
         method: str,
         path: str,
@@ -47,12 +47,15 @@ class Azure(Protocol):
         ...
 
 
+Ask = Callable[[str, Mapping[str, str]], tuple[int, dict[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """A fabric as people reach it. `go_on` lets the work go on that was set free, where nobody else does."""
 
     azure: Azure
-    ask: Callable[[str, Mapping[str, str]], tuple[int, dict[str, Any]]]
+    ask: Ask
     go_on: Callable[[], None]
 
 
@@ -62,12 +65,22 @@ def doors(home: Path, where: Place) -> Iterator[Doors]:
     if where is Place.EMULATORS:
         yield _of_the_stack(home)
         return
+    with opened(home) as engine:
+        yield Doors(engine.azure, asked_here, lambda: go_on(engine))
+
+
+def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Ask the record of the fabric that is open in this process."""
     from local.clouds import gcp  # noqa: PLC0415  `agentfabric --help` should not load three clouds
+
+    return gcp.query(path, query, caller())
+
+
+def caller(person: str = "") -> dict[str, str]:
+    """Return what tells the record who asks."""
     from local.wiring import TENANT  # noqa: PLC0415
 
-    with opened(home) as engine:
-        caller = {"X-Agentfabric-Tenant": TENANT}
-        yield Doors(engine.azure, lambda path, query: gcp.query(path, query, caller), lambda: go_on(engine))
+    return {"X-Agentfabric-Tenant": TENANT} | ({"X-Agentfabric-User": person} if person else {})
 
 
 def _of_the_stack(home: Path) -> Doors:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from local.cli.doors import Place, Where, doors
+from local.cli.doors import Ask, Place, Where, asked_here, caller, doors
 from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, opened, print_json
 from local.cli.tasks import Task
 
@@ -54,7 +54,7 @@ def parked(
     from local.listings import print_held_back  # noqa: PLC0415
 
     with opened(home) as engine:
-        rows = list(_rows("/parked", "parked", {"entity": entity} if entity else {}))
+        rows = list(_rows(asked_here, "/parked", "parked", {"entity": entity} if entity else {}))
         letters = [letter for letter in engine.broker.dead_letters() if entity in {"", letter.key}]
     if as_json:
         for row in (*rows, *map(asdict, letters)):
@@ -76,30 +76,22 @@ def skip(
 
     decision = {"entity": entity, "sequence": number, "reason": reason}
     with opened(home):
-        verdict = accepted(*gcp.query("/skip", {}, _caller(person), decision))["verdict"]
+        verdict = accepted(*gcp.query("/skip", {}, caller(person), decision))["verdict"]
     outcome = "was settled before" if verdict == "duplicate" else "skipped"
     typer.echo(printable(f"{entity} {number}: {outcome}"))
 
 
-def _history(task: str, entity: str) -> list[dict[str, Any]]:
+def _history(ask: Ask, task: str, entity: str) -> list[dict[str, Any]]:
     asked = {name: value for name, value in (("task", task), ("entity", entity)) if value}
-    return [row["event"] for row in _rows("/events", "events", asked)]
+    return [row["event"] for row in _rows(ask, "/events", "events", asked)]
 
 
-def _rows(path: str, rows: str, asked: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _rows(ask: Ask, path: str, rows: str, asked: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Yield an answer's rows, page by page to the end."""
-    from local.clouds import gcp  # noqa: PLC0415
-
     query = asked
     while True:
-        answer = accepted(*gcp.query(path, query, _caller()))
+        answer = accepted(*ask(path, query))
         yield from answer[rows]
         if answer["next"] is None:
             return
         query = asked | {"after": str(answer["next"])}
-
-
-def _caller(person: str = "") -> dict[str, str]:
-    from local.wiring import TENANT  # noqa: PLC0415
-
-    return {"X-Agentfabric-Tenant": TENANT} | ({"X-Agentfabric-User": person} if person else {})

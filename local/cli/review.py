@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from local.cli.doors import Place, Where
 from local.cli.shared import (
     DONE,
     FAILED,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from local.corpus import Item
     from local.engine import Engine
     from local.report import Progress
+    from local.stack.client import Client
 
 
 Again = Annotated[bool, typer.Option("--again", help="Try what failed or was cancelled again; leave the rest.")]
@@ -62,17 +64,56 @@ def run(
     raise typer.Exit(_exit_code({item.status for item in items}))
 
 
-def demo(person: Person, home: Home = HOME, *, again: Again = False, as_json: Json = False) -> None:
-    """Review the licences of the packages installed here, and compare with what they say of themselves."""
+def demo(
+    person: Person, home: Home = HOME, where: Where = Place.EMBEDDED, *, again: Again = False, as_json: Json = False
+) -> None:
+    """Review the licences of the packages installed here, and compare with what they say of themselves.
+
+    On the emulators it starts those that do not run yet; if none ran, it stops them at the end.
+    """
+    if where is Place.EMULATORS:
+        _demo_on_the_stack(person, home, again=again, as_json=as_json)
     from local.corpus import installed_packages  # noqa: PLC0415
-    from local.report import print_accuracy  # noqa: PLC0415
 
     started = time.perf_counter()
     with opened(home) as engine:
         items = _reviewed(engine, installed_packages(), "licences", person, again=again)
-    _print(items, as_json=as_json)
+    _end_demo(items, time.perf_counter() - started, where, as_json=as_json)
+
+
+def _demo_on_the_stack(person: str, home: Path, *, again: bool, as_json: bool) -> NoReturn:
+    from local.cli.stack import running  # noqa: PLC0415
+    from local.corpus import installed_packages  # noqa: PLC0415
+
+    if again:
+        raise Stop("--again is for the fabric in this process; a stack that the demo starts begins anew", USAGE)
+    with running(home) as client:
+        started = time.perf_counter()
+        items = reviewed_on_the_stack(client, installed_packages(), person, home)
+        seconds = time.perf_counter() - started
+    _end_demo(items, seconds, Place.EMULATORS, as_json=as_json)
+
+
+def reviewed_on_the_stack(client: Client, corpus: Iterable[Item], person: str, home: Path) -> list[Item]:
+    """Review licences through the stack's endpoints, with progress."""
+    from local.report import Progress  # noqa: PLC0415
+    from local.stack.demo import StackReview, follow_to_the_end  # noqa: PLC0415
+    from shared.taxonomies import builtin  # noqa: PLC0415
+
+    review = StackReview(client, person)
+    progress = Progress(review)
+    review.submit(corpus, builtin("licences"), progress.submitted)
+    with progress:
+        follow_to_the_end(review, progress.follow, home / "stack" / "logs")
+    return review.collected()
+
+
+def _end_demo(items: list[Item], seconds: float, where: Place, *, as_json: bool) -> NoReturn:
+    from local.report import print_accuracy  # noqa: PLC0415
+
+    _print(items, as_json=as_json, where=where)
     if not as_json:
-        print_accuracy(items, time.perf_counter() - started)
+        print_accuracy(items, seconds, where.words)
     raise typer.Exit(FAILED if any(item.status == "queued" for item in items) else DONE)
 
 
@@ -124,16 +165,16 @@ def _work(engine: Engine, progress: Progress) -> None:
         engine.work_in_turn(progress.heard, enough=progress.follow)
 
 
-def _print(items: list[Item], *, as_json: bool) -> None:
+def _print(items: list[Item], *, as_json: bool, where: Place = Place.EMBEDDED) -> None:
     from local.report import print_table  # noqa: PLC0415
 
     if as_json:
         for item in items:
             print_json(item.line())
     else:
-        print_table(items)
+        print_table(items, where.words)
     unlucky = sum(item.task != "" and item.status in {"failed", "cancelled"} for item in items)
-    if unlucky:
+    if unlucky and where is Place.EMBEDDED:
         typer.echo(f"{unlucky} failed or cancelled; --again tries that again", err=True)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from local.cli.shared import DONE, FAILED, HOME, Home, Json, print_json
+from local.cli.shared import DONE, FAILED, HOME, Home, Json, Stop, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local.stack.client import Client
     from local.stack.supervisor import Started, Supervisor
 
 _NAME_WIDTH = 11
@@ -73,11 +76,38 @@ def doctor(*, json: Json = False) -> None:
     raise typer.Exit(DONE if all(one.found for one in findings) else FAILED)
 
 
-def _supervisor(home: Path) -> Supervisor:
+@contextmanager
+def running(home: Path) -> Iterator[Client]:
+    """Have the whole stack running and yield its client; if nothing ran before, nothing runs afterwards."""
+    from local.stack import state  # noqa: PLC0415
+    from local.stack.client import Client  # noqa: PLC0415
+    from local.stack.doctor import examine  # noqa: PLC0415
+    from local.stack.parts import all_parts  # noqa: PLC0415
+
+    lacking = [f"{one.name} is missing: {one.install}" for one in examine(all_parts()) if one.found is None]
+    if lacking:
+        raise Stop("; ".join(lacking))
+    signal.signal(signal.SIGTERM, _terminated)
+    folder = home / "stack"
+    ran = bool(state.facts(folder))
+    supervisor = _supervisor(home, err=True)
+    try:
+        supervisor.up()
+        yield Client(state.facts(folder))
+    finally:
+        if not ran:
+            supervisor.down()
+            typer.echo("stopped, and nothing is left; `agentfabric up --keep` goes on with the data", err=True)
+
+
+def _supervisor(home: Path, *, err: bool = False) -> Supervisor:
     from local.stack.parts import all_parts  # noqa: PLC0415
     from local.stack.supervisor import Supervisor  # noqa: PLC0415
 
-    return Supervisor(home / "stack", all_parts(), lambda name, what: typer.echo(f"{name:{_NAME_WIDTH}} {what}"))
+    def say(name: str, what: str) -> None:
+        typer.echo(f"{name:{_NAME_WIDTH}} {what}", err=err)
+
+    return Supervisor(home / "stack", all_parts(), say)
 
 
 def _say_missing(started: Started) -> None:

@@ -101,7 +101,7 @@ def _asked(query: Mapping[str, str] | None) -> str:
 
 
 def _sent(method: str, url: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, Json]:
-    status, text = _exchanged(method, url, body, {"Content-Type": _JSON} | headers)
+    status, text = _exchanged(method, url, body, {"Content-Type": _JSON, **headers})
     try:
         answer = json.loads(text or "{}")
     except ValueError:

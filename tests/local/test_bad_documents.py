@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 import zlib
@@ -115,15 +116,21 @@ def ended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Ended:
     top = tmp_path_factory.mktemp("bad")
     folder = write_corpus(top / "documents", {name: content for name, (content, _, _) in BAD.items()})
     write_corpus(folder, {name: f"{MIT}\n{name}" for name in GOOD})
-    write_corpus(top, {"classes.toml": PLAIN, "outside.txt": f"{MIT}\noutside"})
+    write_corpus(top, {"classes.toml": PLAIN, "outside.txt": f"{MIT}\noutside", "named.txt": f"{MIT}\nnamed"})
     (folder / "dangling.txt").symlink_to(top / "nowhere")
     (folder / "itself.txt").symlink_to(folder / "itself.txt")
     (folder / "link.txt").symlink_to(top / "outside.txt")
+    (folder / "link").symlink_to(top, target_is_directory=True)
+    (folder / "to-named.txt").symlink_to(top / "named.txt")
+    (folder / "to-good.txt").symlink_to(folder / GOOD[0])
+    (top / "explicit.txt").symlink_to(top / "named.txt")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     os.mkfifo(folder / "pipe.txt")
+    os.mknod(folder / "socket.txt", stat.S_IFSOCK | 0o600)
     surrogate = os.fsdecode(os.fsencode(folder) + b"/bad-\xff-name.txt")
     Path(surrogate).write_text(MIT)
-    arguments = ["run", folder, "--taxonomy", top / "classes.toml", "--home", top / "home", "--json"]
+    arguments = ["run", folder, top / "explicit.txt", "--taxonomy", top / "classes.toml"]
+    arguments += ["--home", top / "home", "--json"]
     run = subprocess.run(
         [sys.executable, "-c", _MAIN, *map(str, arguments)],
         cwd=root,
@@ -157,11 +164,29 @@ def test_the_good_neighbours_are_all_done(ended: Ended) -> None:
     assert {ended.status(name)[0] for name in GOOD} == {"done"}
 
 
-def test_links_and_loops_are_not_followed_astray(ended: Ended) -> None:
-    """Dangling links, loops and pipes are no documents; a link to a file that the user placed is read, and once."""
-    assert not {"dangling.txt", "itself.txt", "pipe.txt"} & set(ended.lines)
-    assert not [name for name in ended.lines if name.startswith("loop/")]
-    assert ended.status("link.txt")[0] == "done"
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("dangling.txt", "links lead nowhere"),
+        ("itself.txt", "links lead nowhere"),
+        ("link.txt", "links to a file outside the folder; name it to include it"),
+        ("link", "links to a file outside the folder; name it to include it"),
+        ("pipe.txt", "it is a pipe"),
+        ("socket.txt", "it is a socket"),
+    ],
+)
+def test_what_is_no_file_of_the_folder_has_failed(ended: Ended, name: str, word: str) -> None:
+    """Pipes, sockets, and links that lead nowhere or out of the folder are told of, and never read."""
+    status, reason = ended.status(name)
+    assert status == "failed"
+    assert word in reason
+
+
+def test_links_to_what_was_named_are_followed_once(ended: Ended) -> None:
+    """A link to a file or folder of the run says nothing new; a link to another named file is that file."""
+    assert ended.status("to-named.txt")[0] == "done"
+    assert not {"to-good.txt", "loop", f"{ended.home.parent}/explicit.txt"} & set(ended.lines)
+    assert not [name for name in ended.lines if name.startswith(("loop/", "link/"))]
 
 
 def test_a_name_that_is_no_text_is_a_document_all_the_same(ended: Ended) -> None:
@@ -256,3 +281,30 @@ def test_a_file_nobody_may_read_fails_at_once(tmp_path: Path) -> None:
     folder = referenced(Item(tmp_path, "folder", "folder"))
     assert (gone.status, gone.reason) == ("failed", "cannot read it: No such file or directory")
     assert (folder.status, folder.reason) == ("failed", "cannot read it: Is a directory")
+
+
+def test_a_folder_nobody_may_look_into_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in a folder that cannot be listed is not passed over in silence."""
+    from local.corpus import documents_in  # noqa: PLC0415  next to what it shows
+
+    write_corpus(tmp_path, {"closed/a.txt": MIT, "open/b.txt": MIT})
+    listed = os.scandir
+
+    def scandir(place: str) -> Any:
+        if place.endswith("closed"):
+            raise PermissionError(13, "Permission denied", place)
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {item.name: (item.status, item.reason) for item in documents_in([tmp_path])}
+    assert found == {"open/b.txt": ("queued", ""), "closed": ("failed", "cannot look into it: Permission denied")}
+
+
+def test_a_link_named_on_the_command_line_is_followed(tmp_path: Path) -> None:
+    """Who names a link means what it leads to, wherever that is."""
+    from local.corpus import documents_in, referenced  # noqa: PLC0415  next to what it shows
+
+    write_corpus(tmp_path, {"elsewhere/a.txt": MIT})
+    (tmp_path / "link.txt").symlink_to(tmp_path / "elsewhere/a.txt")
+    (item,) = documents_in([tmp_path / "link.txt"])
+    assert (referenced(item).status, item.entity) == ("queued", str(tmp_path / "elsewhere/a.txt"))

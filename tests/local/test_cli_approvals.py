@@ -47,7 +47,15 @@ def test_one_approval_is_shown_whole(shell: Shell) -> None:
     bill, _ = shell.run(bill=INVOICE, other=f"{INVOICE} again").lines
     (pending,) = shell.type("approvals", bill["approval"][:8], "--json").lines
     told = shell.type("approvals", bill["approval"][:8]).out
-    for said in (bill["approval"], pending["digest"], bill["summary"], bill["task"], "needs an approval", "none yet"):
+    for said in (
+        bill["approval"],
+        bill["entity"],
+        pending["digest"],
+        bill["summary"],
+        bill["task"],
+        "needs an approval",
+        "none yet",
+    ):
         assert said in told
     assert pending["classified"]["evidence"][0]["what"] in told
     assert f"approve {bill['approval'][:8]} --digest {pending['digest'][:8]}" in told
@@ -93,3 +101,12 @@ def test_an_approval_named_twice_is_decided_once(shell: Shell) -> None:
     (bill, _) = shell.run(bill=INVOICE, good=MIT).lines
     said = shell.type("approve", bill["approval"], bill["approval"][:8], "--label", "invoice")
     assert (said.code, len(said.out.splitlines())) == (DONE, 1)
+
+
+def test_nothing_of_a_whole_approval_is_cut_off(shell: Shell) -> None:
+    """On a narrow screen the parts of an approval are folded, never shortened."""
+    (bill,) = shell.run(bill=INVOICE).lines
+    shell.is_wide(40)
+    told = "".join(shell.type("approvals", bill["approval"]).out.split())
+    assert "…" not in told
+    assert "".join(bill["entity"].split()) in told.replace("entity", "")

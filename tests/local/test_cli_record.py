@@ -88,3 +88,15 @@ def test_a_review_leaves_nothing_behind(shell: Shell) -> None:
     """After a review nothing is parked and nothing was given up."""
     shell.run(good=MIT)
     assert shell.type("parked", "--json").out == ""
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_an_event_is_a_line(shell: Shell, columns: int) -> None:
+    """However wide the screen, each event takes a line of it, with its number, type and task."""
+    (good,) = shell.run(good=MIT).lines
+    shell.is_wide(columns)
+    events = shell.type("events", "--task", good["task"], "--json").lines
+    heading, *rows = shell.type("events", "--task", good["task"]).out.splitlines()
+    assert heading.split()[:2] == ["entity", "#"]
+    assert len(rows) == len(events)
+    assert all(event["type"] in row and good["task"][:8] in row for event, row in zip(events, rows, strict=True))

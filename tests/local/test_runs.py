@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import local.engine
+from local.clouds import aws
 from local.corpus import Item, documents_in
 from local.engine import ATTEMPTS
 from local.lock import exclusive
@@ -168,13 +169,14 @@ def test_a_second_run_follows_until_its_documents_are_done(tmp_path: Path, monke
     """Done or waiting for a human by another engine's work is enough, though that engine never ends."""
     corpus = write_corpus(tmp_path / "corpus", {"a.txt": MIT, "bill.txt": INVOICE})
     home = tmp_path / "home"
-    with ExitStack() as held, fabric(home) as first, fabric(home) as second:
+    with ExitStack() as held, fabric(home) as second:
         review = second.submit(corpus, ASKING)
         held.enter_context(exclusive(home / "engine.lock"))
 
         def meanwhile(_: float) -> None:
             held.close()
-            assert first.engine.work()
+            with fabric(home) as first:
+                assert first.engine.work()
             held.enter_context(exclusive(home / "engine.lock"))
 
         monkeypatch.setattr(second.clock, "wait", meanwhile)
@@ -190,7 +192,7 @@ def _refuse_work(_: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
     def all_again(messages: Sequence[Message]) -> set[int]:
         return {message.id for message in messages}
 
-    monkeypatch.setattr(local.engine.aws, "deliver_work", all_again)
+    monkeypatch.setattr(aws, "deliver_work", all_again)
 
 
 def _refuse_pipelines(opened: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
