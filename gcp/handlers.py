@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flask import Request, Response
 
     from shared.core.recording import AuditRow, BillingRow, Parked
-    from shared.ports import Place
+    from shared.ports import Cursor
 
 _MAX_QUESTION = 64 * 1024
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
@@ -98,12 +98,12 @@ def _parked(request: Request) -> dict[str, Any]:
 
 
 class _Page(TypedDict):
-    after: Place
+    after: Cursor
     limit: int
 
 
 def _page(request: Request) -> _Page:
-    """Read which page is asked for: so many rows after the place of one, `number:entity`."""
+    """Read which page is asked for: so many rows after one, `number:entity`."""
     number, _, entity = request.args.get("after", "0:").partition(":")
     after = (entity, wire.whole(number, "after", least=0, most=MAX_NUMBER))
     return _Page(after=after, limit=wire.number(request, "limit", _DEFAULT_PAGE, least=1, most=_MAX_PAGE))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from local import screen
-from local.screen import Place, command, prose, say, say_command, say_rows, text
+from local.screen import Location, command, prose, say, say_command, say_rows, text
 from shared.core.story import usd
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: F
     for task in tasks:
         rows.add_row(
             text(task["id"]),
-            *((Place(_seen_from_here(task["entity"])),) if wide else ()),
+            *((Location(_seen_from_here(task["entity"])),) if wide else ()),
             task["status"],
             task["placed_on"] or "-",
             str(task["documents"]),
@@ -57,7 +57,7 @@ def print_approvals(approvals: Sequence[dict[str, Any]], where: Sequence[str] = 
     for approval in approvals:
         rows.add_row(
             approval["id"][:SHORT],
-            Place(_document(approval)),
+            Location(_document(approval)),
             text(approval["shown"]["label"]),
             f"{approval['classified']['score']:.2f}",
             approval["digest"][:SHORT],
@@ -151,7 +151,7 @@ def print_events(events: Sequence[dict[str, Any]]) -> None:
     rows = screen.table("entity", "#", "time", "event", "source", "task", grows="entity")
     for event in events:
         rows.add_row(
-            Place(_seen_from_here(event["partitionkey"])),
+            Location(_seen_from_here(event["partitionkey"])),
             str(event["sequence"]),
             _moment(event["time"])[0 if wide else 5 :],
             text(event["type"]),

@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from local import screen
-from local.screen import Place, command, one_line, plural, prose, say, say_command, say_rows, text
+from local.screen import Location, command, one_line, plural, prose, say, say_command, say_rows, text
 from shared.core.story import Cost, Line, usd
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _documents(items: Sequence[Item]) -> Table:
     table = screen.table("document", "class", "score", *(("declared",) if declared else ()), "status", grows="document")
     for item in items:
         table.add_row(
-            Place(item.title or item.name),
+            Location(item.title or item.name),
             text(item.label or "-"),
             f"{item.score:.2f}" if item.label else "-",
             *((text(" or ".join(item.declared) or "-"),) if declared else ()),
@@ -180,8 +180,8 @@ def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] =
         share = 100 * right / len(declared)
         say(f"\naccuracy against the packages' metadata: {right} of {len(declared)} = {share:.1f} %")
     for item in wrong:
-        where = item.title or item.name
-        say(Padding(text(f"{where}: {item.label}, declared {' or '.join(item.declared)}"), (0, 0, 0, 2), expand=False))
+        said = item.title or item.name
+        say(Padding(text(f"{said}: {item.label}, declared {' or '.join(item.declared)}"), (0, 0, 0, 2), expand=False))
     say(f"in {seconds:.1f} s")
     if items:
         say("Why did one end as it did?")

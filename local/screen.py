@@ -61,7 +61,7 @@ def printable(words: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a document is. What does not fit is cut off at its beginning: its end tells it from the others."""
 
     words: str

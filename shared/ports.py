@@ -130,8 +130,8 @@ class Pipelines(Protocol):
         ...
 
 
-Place = tuple[str, int]  # where a row stands in a tenant's record: its entity and its number
-START: Place = ("", 0)
+Cursor = tuple[str, int]  # what a page of a tenant's rows comes after: an entity and a number in it
+START: Cursor = ("", 0)
 
 
 class Records(Protocol):
@@ -166,9 +166,9 @@ class Records(Protocol):
         ...
 
     def bill(
-        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, task: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[BillingRow]:
-        """Return what the tenant, or one of its tasks, used, in the order of places."""
+        """Return what the tenant, or one of its tasks, used, in the order of entities and numbers."""
         ...
 
     def spent(self, tenant: str, *, task: str | None = None) -> int:
@@ -176,9 +176,9 @@ class Records(Protocol):
         ...
 
     def parked(
-        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, entity: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[Parked]:
-        """Return what waits for a gap to close or a person to decide, in the order of places."""
+        """Return what waits for a gap to close or a person to decide, in the order of entities and numbers."""
         ...
 
 

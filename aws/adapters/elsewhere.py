@@ -9,7 +9,7 @@ from typing import NoReturn
 from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
 from shared.errors import Permanent
 from shared.events.catalog import AnyEvent
-from shared.ports import START, Place
+from shared.ports import START, Cursor
 
 
 class RecordsElsewhere:
@@ -38,7 +38,7 @@ class RecordsElsewhere:
         _not_here(f"the history of {(tenant, task, entity, after, limit)}")
 
     def bill(
-        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, task: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[BillingRow]:
         """Refuse."""
         _not_here(f"the bill of {(tenant, task, after, limit)}")
@@ -48,7 +48,7 @@ class RecordsElsewhere:
         _not_here(f"what {(tenant, task)} spent")
 
     def parked(
-        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, entity: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[Parked]:
         """Refuse."""
         _not_here(f"what is parked for {(tenant, entity, after, limit)}")

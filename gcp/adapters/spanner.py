@@ -27,7 +27,7 @@ from shared.core.recording import (
     skip,
 )
 from shared.errors import Transient
-from shared.ports import START, Place
+from shared.ports import START, Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ _BILLING = (
 _PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")
 
 _AFTER_NUMBER = "Sequence > @afterSequence"
-_AFTER_PLACE = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
+_AFTER_CURSOR = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
 
 # Pub/Sub delivers again; what is listed here is worth that.
 _PASSING = (
@@ -104,11 +104,11 @@ class SpannerRecords:
         return [AuditRow(*(*row[:6], _plain(row[6]), *row[7:])) for row in rows]
 
     def bill(
-        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, task: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[BillingRow]:
         """Return what was used."""
         named = {"Tenant": tenant, "Task": task}
-        rows = self._select("Billing", _BILLING[:-1], named, _AFTER_PLACE, after=after, limit=limit)
+        rows = self._select("Billing", _BILLING[:-1], named, _AFTER_CURSOR, after=after, limit=limit)
         return [BillingRow(*row) for row in rows]
 
     def spent(self, tenant: str, *, task: str | None = None) -> int:
@@ -119,11 +119,11 @@ class SpannerRecords:
         return int(total)
 
     def parked(
-        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, entity: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[Parked]:
         """Return what waits."""
         named = {"Tenant": tenant, "Entity": entity}
-        rows = self._select("Parked", _PARKED, named, _AFTER_PLACE, after=after, limit=limit)
+        rows = self._select("Parked", _PARKED, named, _AFTER_CURSOR, after=after, limit=limit)
         return [_parked_from(row) for row in rows]
 
     def _record(self, tenant: str, entity: str, sequence: int, decision: Decision) -> Verdict:
@@ -149,7 +149,7 @@ class SpannerRecords:
         named: Mapping[str, str | None],
         following: str,
         *,
-        after: Place,
+        after: Cursor,
         limit: int,
     ) -> list[list[Any]]:
         """Return a page of rows in their entities' order; every word of the statement is one of this file's."""

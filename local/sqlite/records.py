@@ -23,7 +23,7 @@ from shared.core.recording import (
     skip,
 )
 from shared.events.catalog import AnyEvent
-from shared.ports import START, Place
+from shared.ports import START, Cursor
 
 _Decision = Callable[[EntityRecord, dict[int, Parked]], Recording]
 
@@ -81,7 +81,7 @@ class SqliteRecords:
         return [AuditRow(*(*row[:6], datetime.fromisoformat(row[6]), *row[7:])) for row in rows]
 
     def bill(
-        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, task: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[BillingRow]:
         """Return what was used."""
         where, values = _where(tenant=tenant, task=task)
@@ -101,7 +101,7 @@ class SqliteRecords:
         return total
 
     def parked(
-        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, entity: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[Parked]:
         """Return what waits."""
         where, values = _where(tenant=tenant, entity=entity)

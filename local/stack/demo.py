@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from local.corpus import Item, Outcome, referenced
 from local.review import grouped, placed
 from local.told import Seen, waiting
+from shared.core.taxonomy import parse_taxonomy
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Permanent
 from shared.events.ids import derive
@@ -42,14 +43,14 @@ class StackReview:
     items: list[Item] = field(default_factory=list)
     _open: deque[str] = field(default_factory=deque)
     _seen: dict[str, Seen] = field(default_factory=dict)
-    _by_task: dict[str, list[Item]] = field(default_factory=dict)
+    _by_task: defaultdict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
 
     def submit(self, corpus: Iterable[Item], taxonomy: str, told: Callable[[int, int], None]) -> None:
         """Upload the corpus and submit it, an entity's documents as one task; `told` hears how many of how many."""
         found = grouped(corpus, DOCUMENT_REVIEW.max_documents)
         total = sum(map(len, found))
         with self.client.documents() as documents:
-            classes = documents.write(taxonomy.encode(), "application/toml", "taxonomy.toml")
+            classes = documents.write(taxonomy.encode(), "application/toml", parse_taxonomy(taxonomy).name)
             for group in found:
                 self._submit([_uploaded(referenced(item), documents) for item in group], classes)
                 told(len(self.items), total)
@@ -68,12 +69,16 @@ class StackReview:
         text = json.dumps(body)
         key = {"Idempotency-Key": derive("demo", text)}
         answer = self.client.call_api("POST", "/tasks", person=self.person, body=text, headers=key)
-        submitted = [placed(item, *answer, position) for position, item in enumerate(readable)]
-        self.items += submitted
-        if task := submitted[0].task:
-            self._by_task[task] = submitted
-            self._seen[task] = Seen(())
-            self._open.append(task)
+        for position, item in enumerate(readable):
+            self.track(placed(item, *answer, position))
+
+    def track(self, item: Item) -> None:
+        """Follow a document that was submitted, or keep it as refused."""
+        self.items.append(item)
+        if item.task and item.task not in self._seen:
+            self._seen[item.task] = Seen(())
+            self._open.append(item.task)
+        self._by_task[item.task].append(item)
 
     def heard(self, message: Message) -> None:
         """Refuse: the stack is asked, it tells nothing by itself."""

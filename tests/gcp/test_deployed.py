@@ -41,11 +41,14 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def serving(staged: Path, target: str, settings: Mapping[str, str]) -> Iterator[int]:
-    """Serve a function of the staged source in an interpreter that knows nothing of this checkout; yield its port."""
+    """Serve a function of the staged source in an interpreter that knows nothing of this checkout; yield its port.
+
+    Other tests leave the ports of a laptop in this process's environment.
+    """
     port = free_port()
     words = ["--source", str(staged / "main.py"), "--target", target, "--host", "127.0.0.1", "--port", str(port)]
-    alone = {"PYTHONPATH": sysconfig.get_path("purelib"), "GUNICORN_LOG_LEVEL": "info", **settings}
-    with running([sys.executable, "-S", "-m", "functions_framework", *words], "Listening at", alone, staged.parent):
+    alone = {"PYTHONPATH": sysconfig.get_path("purelib"), "GUNICORN_LOG_LEVEL": "info", "AGENTFABRIC_PORTS": ""}
+    with running([sys.executable, "-S", "-m", "functions_framework", *words], "Listening at", {**alone, **settings}, staged.parent):
         yield port
 
 

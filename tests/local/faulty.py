@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.completion import Completion, Prompt
 from shared.errors import Transient
-from shared.ports import START, Place
+from shared.ports import START, Cursor
 
 if TYPE_CHECKING:
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
@@ -53,7 +53,7 @@ class Throttled:
         return self.inner.history(tenant, task=task, entity=entity, after=after, limit=limit)
 
     def bill(
-        self, tenant: str, *, task: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, task: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[BillingRow]:
         """Return the bill."""
         return self.inner.bill(tenant, task=task, after=after, limit=limit)
@@ -63,7 +63,7 @@ class Throttled:
         return self.inner.spent(tenant, task=task)
 
     def parked(
-        self, tenant: str, *, entity: str | None = None, after: Place = START, limit: int = 1000
+        self, tenant: str, *, entity: str | None = None, after: Cursor = START, limit: int = 1000
     ) -> Sequence[Parked]:
         """Return what is parked."""
         return self.inner.parked(tenant, entity=entity, after=after, limit=limit)

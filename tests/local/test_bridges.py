@@ -11,6 +11,7 @@ import pytest
 from local.clouds import aws
 from local.review import claims
 from tests.local.bridging import clouds
+from tests.local.histories import said
 from tests.local.stage import ASKING, INVOICE, PERSON, Fabric
 
 if TYPE_CHECKING:
@@ -21,23 +22,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
 
 ENTITY = "bill.txt"
-# What names a place, a moment or an id of its own, or hashes one; everything else has to be equal.
-OF_ITS_OWN = frozenset({"approval", "deadline", "input_sha256", "uri"})
-
-
-def without_its_own(value: Any) -> Any:
-    """Return a JSON value without those names, however deep they stand."""
-    if isinstance(value, dict):
-        return {name: without_its_own(inner) for name, inner in value.items() if name not in OF_ITS_OWN}
-    return [without_its_own(inner) for inner in value] if isinstance(value, list) else value
 
 
 def plain(event: AnyEvent) -> dict[str, Any]:
-    """Return what an event says wherever and whenever it is said."""
-    data = without_its_own(json.loads(event.data.model_dump_json()))
-    if data.get("step") == "extract":
-        data.pop("output_sha256", None)  # its output is a reference, which names a place
-    return {"type": event.type, "sequence": event.sequence, "source": event.source, "data": data}
+    """Return what an event says wherever and whenever it is said, and who said it as which of the entity's."""
+    return said(event) | {"sequence": event.sequence, "source": event.source}
 
 
 def embedded_history(memory: Fabric) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ def test_a_human_waited_for_is_3(shell: Shell) -> None:
     ("words", "complaint"),
     [
         (["run", "nowhere"], "no such file or folder: nowhere"),
+        (["run", "x" * 5000], "no such file or folder: x"),
         (["run", "empty"], "no documents in empty"),
         (["run", "documents", "--taxonomy", "nowhere.toml"], "taxonomy nowhere.toml: "),
         (["run", "documents", "--taxonomy", "unheard-of"], "taxonomy unheard-of: "),

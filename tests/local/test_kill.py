@@ -204,7 +204,7 @@ def _review(home: Path, corpus: Path, crash_at: int) -> None:
 
 @pytest.mark.parametrize(("paid", "least"), [(True, 100), (False, 40)])
 def test_a_crash_at_any_commit_is_made_good(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paid: bool, least: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, paid: bool, least: int
 ) -> None:
     """Dead instead of any third commit: what was submitted is completed by `resume`, all the rest by the next run."""
     monkeypatch.setattr(local.engine, "Database", Mortal)
@@ -229,7 +229,8 @@ def test_a_crash_at_any_commit_is_made_good(
 
 
 def _told(database: Database) -> set[str]:
-    return {entity.rpartition("/")[2] for (entity,) in database.connection.execute("SELECT DISTINCT entity FROM record_audit")}
+    rows = database.connection.execute("SELECT DISTINCT entity FROM record_audit")
+    return {entity.rpartition("/")[2] for (entity,) in rows}
 
 
 # --- the checker sees what it is there to see ------------------------------------------------------------------

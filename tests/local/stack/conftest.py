@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.stack import processes, state
+from local.stack.parts import all_parts
 from local.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -38,6 +39,23 @@ def supervise(folder: Path) -> Iterator[MakeSupervisor]:
 
         yield make
     assert processes.marked(state.load(folder).mark) == []
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Deploy our template on the local AWS, start everything else, and return the home of it all."""
+    need(*all_parts())
+    home = tmp_path_factory.mktemp("deployed")
+    supervisor = Supervisor(home / "stack", all_parts())
+    supervisor.up()
+    yield home
+    supervisor.down()
+
+
+@pytest.fixture(scope="session")
+def facts(deployed: Path) -> dict[str, str]:
+    """Return where everything that is deployed is."""
+    return state.facts(deployed / "stack")
 
 
 def need(*parts: Part) -> None:

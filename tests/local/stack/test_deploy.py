@@ -8,31 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.stack import state
-from local.stack.parts import all_parts
-from local.stack.supervisor import Supervisor
 from shared.taxonomies import builtin
-from tests.local.stack.conftest import need
 from tests.local.stack.serving import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 Facts = dict[str, str]
-PARTS = {part.name: part for part in all_parts()}
 
 pytestmark = pytest.mark.timeout(400)  # sam builds and deploys first
-
-
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facts]:
-    """Deploy our template on the local AWS, start everything else, and return where it all is."""
-    need(*PARTS.values())
-    folder = tmp_path_factory.mktemp("deployed") / "stack"
-    supervisor = Supervisor(folder, all_parts())
-    supervisor.up()
-    yield state.facts(folder)
-    supervisor.down()
 
 
 def call(facts: Mapping[str, str], method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:

@@ -1,0 +1,201 @@
+"""The same review, through the deployed fabric and in one process: place and time aside, it has one history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from identify.vendor.licenses import LICENSES
+
+from local.cli.review import reviewed_on_the_stack
+from local.cli.stack import running
+from local.corpus import Item
+from local.review import Review
+from local.stack import processes, state
+from local.stack.client import Client
+from local.stack.demo import ROLES, StackReview, follow_to_the_end
+from local.stack.supervisor import Supervisor
+from shared.core.taxonomy import parse_taxonomy
+from shared.errors import Permanent
+from shared.events.catalog import parse
+from shared.taxonomies import builtin
+from tests.local.histories import by_document
+from tests.local.stack.serving import eventually
+from tests.local.stack.trivial import MISSING, web
+from tests.local.stage import MIT, PERSON, PLAIN, fabric, write_corpus
+from tests.local.typed import FAILED, Shell
+
+if TYPE_CHECKING:
+    from shared.events.catalog import AnyEvent
+
+pytestmark = [
+    pytest.mark.timeout(400),  # sam builds and deploys first
+    pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning"),
+]
+CORPUS = {
+    "plain/LICENSE": MIT,
+    "copyleft/COPYING": dict(LICENSES)["GPL-3.0"],
+    "mixed/LICENSE": MIT,
+    "mixed/LICENSE.empty": "",
+}
+OUTCOMES = {
+    "plain/LICENSE": "done",
+    "copyleft/COPYING": "waiting",
+    "mixed/LICENSE": "done",
+    "mixed/LICENSE.empty": "failed",
+}
+
+Call = Callable[..., tuple[int, Any]]
+Histories = dict[str, list["AnyEvent"]]
+
+
+def items(folder: Path) -> list[Item]:
+    """Write the corpus and return its documents, each of its package."""
+    write_corpus(folder, CORPUS)
+    return [Item(folder / name, name, entity=f"package:{Path(name).parent}") for name in CORPUS]
+
+
+def approve(call: Call, approval: str) -> None:
+    """Look at an approval and approve it over HTTP."""
+    _, shown = call("GET", f"/api/approvals/{approval}", person=PERSON, roles=ROLES)
+    body = json.dumps({"verdict": "approved", "digest": shown["digest"]})
+    assert call("POST", f"/api/approvals/{approval}/decision", person=PERSON, roles=ROLES, body=body)[0] == 200
+
+
+def through_the_stack(client: Client, corpus: list[Item], taxonomy: str) -> tuple[list[Item], Histories]:
+    """Review a corpus through the deployed fabric, approve what waits, and return outcomes and histories."""
+    review = StackReview(client, PERSON)
+    review.submit(corpus, taxonomy, lambda _done, _total: None)
+    follow_to_the_end(review, review.follow, "its folder")
+    found = review.collected()
+    for item in found:
+        if item.approval:
+            approve(client.call, item.approval)
+
+    def is_over() -> bool:
+        return all(client.history(task=item.task)[-1]["type"].startswith("task.") for item in found)
+
+    assert eventually(is_over)
+    return found, {item.entity: [parse(json.dumps(one)) for one in client.history(task=item.task)] for item in found}
+
+
+def in_one_process(corpus: list[Item], taxonomy: str) -> tuple[list[Item], Histories]:
+    """Review a corpus in this process, approve what waits, and return outcomes and histories."""
+    with fabric() as here:
+        ref = here.engine.documents.write(taxonomy.encode(), "application/toml", parse_taxonomy(taxonomy).name)
+        review = Review(here.engine, ref, PERSON)
+        review.submit(corpus)
+        here.engine.work()
+        found = review.collected()
+        for item in found:
+            if item.approval:
+                approve(here.engine.azure.call, item.approval)
+        here.engine.work()
+        return found, {item.entity: here.told(item.entity) for item in found}
+
+
+def seen(item: Item) -> tuple[object, ...]:
+    """Return what a person sees of a document's review."""
+    return item.name, item.status, item.label, item.score, item.summary, item.verdict, item.reason, item.cost
+
+
+def test_the_deployed_fabric_says_what_the_embedded_one_says(facts: dict[str, str], tmp_path: Path) -> None:
+    """Packages that pass, fail in part and wait for a person have, place and time aside, equal histories."""
+    corpus, taxonomy = items(tmp_path), builtin("licences")
+    here, expected = in_one_process(corpus, taxonomy)
+    there, told = through_the_stack(Client(facts), corpus, taxonomy)
+    assert {item.name: item.status for item in there} == OUTCOMES
+    assert list(map(seen, there)) == list(map(seen, here))
+    for entity, events in told.items():
+        assert by_document(events) == by_document(expected[entity]), entity
+        first = events[0].sequence
+        assert [event.sequence for event in events] == [*range(first, first + len(events))]
+    assert {event.source for event in told["package:copyleft"]} == {"/aws", "/azure/review"}
+
+
+def test_what_needs_nobody_stays_on_aws(facts: dict[str, str], tmp_path: Path) -> None:
+    """A document that nobody can be asked about is reviewed by the Express pipeline alone, with an equal history."""
+    corpus = items(tmp_path)[:1]
+    _, expected = in_one_process(corpus, PLAIN)
+    (item,), told = through_the_stack(Client(facts), corpus, PLAIN)
+    assert item.status == "done"
+    assert by_document(told[item.entity]) == by_document(expected[item.entity])
+    assert {event.source for event in told[item.entity]} == {"/aws"}
+
+
+def test_the_verbs_reach_the_stack(deployed: Path, shell: Shell) -> None:
+    """What waits on the stack is listed, approved and explained by the verbs that do so for the embedded fabric."""
+    corpus = [replace(item, entity="package:typed") for item in items(shell.folder)[1:2]]
+    (item,) = reviewed_on_the_stack(Client(state.facts(deployed / "stack")), corpus, PERSON, deployed)
+    there = ("--stack", "emulators", "--home", deployed)
+    assert item.approval in {line["id"] for line in shell.type("approvals", *there, "--json").lines}
+    assert f"--digest {shell.type('approvals', item.approval, *there, '--json').lines[0]['digest'][:8]}" in (
+        shell.type("approvals", item.approval, *there).out
+    )
+    assert shell.type("approve", item.approval, *there).out == f"{item.approval[:8]}  COPYING: approved\n"
+    assert eventually(lambda: "task.completed" in shell.type("events", "--task", item.task, *there).out)
+    assert "approved" in shell.type("explain", item.task, *there).out
+
+
+@pytest.mark.parametrize("verb", [("approvals",), ("approve", "--all"), ("events", "--task", "t"), ("explain", "t")])
+def test_verbs_for_a_stack_that_is_down_say_how_to_start_it(shell: Shell, verb: tuple[str, ...]) -> None:
+    """Without a stack the verbs end with the command that starts one."""
+    ended = shell.type(*verb, "--stack", "emulators")
+    assert (ended.code, ended.out) == (FAILED, "")
+    assert "agentfabric up" in ended.err
+
+
+def test_a_demo_does_not_start_without_all_its_parts(shell: Shell) -> None:
+    """What is missing is named with the command that installs it, and nothing is started."""
+    parts = [web("first"), web("second", requires=(MISSING,))]
+    shell.monkeypatch.setattr("local.stack.parts.all_parts", lambda: parts)
+    ended = shell.type("demo", "--stack", "emulators")
+    assert (ended.code, ended.out) == (FAILED, "")
+    assert "unobtainium is missing: dig deeper" in ended.err
+    assert state.facts(shell.folder / ".agentfabric" / "stack") == {}
+
+
+def test_a_demo_stops_what_it_started_and_nothing_else(shell: Shell) -> None:
+    """A stack that was started for a run ends with it, whatever happens; one that ran before goes on."""
+    shell.monkeypatch.setattr("local.stack.parts.all_parts", lambda: [web("first")])
+    stack = shell.folder / "stack"
+    with pytest.raises(LookupError), running(shell.folder):
+        assert "FIRST_URL" in state.facts(stack)
+        raise LookupError
+    assert state.facts(stack) == {}
+    assert processes.marked(state.load(stack).mark) == []
+    supervisor = Supervisor(stack, [web("first")])
+    try:
+        supervisor.up()
+        with running(shell.folder):
+            pass
+        assert "FIRST_URL" in state.facts(stack)
+    finally:
+        supervisor.down()
+
+
+class Silent(Client):
+    """A fabric that takes every task and records nothing."""
+
+    def history(self, **_of: str) -> list[dict[str, Any]]:
+        """Return no events."""
+        return []
+
+
+def test_a_fabric_that_stands_still_is_not_waited_for_forever(tmp_path: Path) -> None:
+    """When nothing moves any more, the run ends and says where the logs are."""
+    review = StackReview(Silent({}), PERSON)
+    review.track(Item(tmp_path, "LICENSE", "package:x", task="t"))
+    now = iter(range(0, 10_000, 50))
+    with pytest.raises(Permanent, match=r"1 of 1 documents are not settled.*the logs in some/logs"):
+        follow_to_the_end(review, review.follow, "some/logs", clock=lambda: next(now), wait=lambda _: None)
+
+
+def test_a_client_of_a_stack_that_is_down_says_how_to_start_it() -> None:
+    """Without the stack's addresses every door answers with the command that brings them."""
+    with pytest.raises(Permanent, match="agentfabric up"):
+        Client({}).ask("/events", {"task": "t"})
