@@ -21,7 +21,9 @@ ASL_READY := tools/asl-validator/node_modules/.ready-$(call key,tools/asl-valida
 without = if [ "$$CI" = true ]; then echo "error: $(1) cannot be had; $(2)" >&2; exit 1; \
     else echo "skip: $(1) cannot be had; $(2)"; fi
 
-.PHONY: help demo test check render bench package stack clean lock \
+JOBS ?= 2
+
+.PHONY: help demo test check render bench package stack emulators stack clean lock \
     check-lint check-format check-types check-template check-statemachines
 
 help: ## show this list
@@ -30,8 +32,8 @@ help: ## show this list
 demo: $(READY) ## review the licences of the installed packages across the three clouds, here
 	@.venv/bin/agentfabric demo $(if $(STACK),--stack $(STACK)) $(ARGS)
 
-test: $(READY) ## run the tests; ARGS="-k approval" chooses
-	@.venv/bin/python -m pytest -q $(ARGS)
+test: $(READY) emulators ## run the tests; ARGS="-k approval" chooses
+	@.venv/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 check: check-lint check-format check-types check-template check-statemachines ## lint, types, templates
 
@@ -45,11 +47,13 @@ package: $(READY) ## stage what each cloud is given: build/aws, build/azure, bui
 	@$(MAKE) -s $(SAM_READY) || echo "aws-sam-cli cannot be had; its lock is requirements-sam.txt" >&2
 	@.venv/bin/python -m tools.package $(ARGS)
 
-stack: $(READY) ## install what `agentfabric up` starts: a local AWS and Azure storage
+stack: $(READY) emulators ## install what `agentfabric up` starts: a local AWS and Azure storage
+	@.venv/bin/agentfabric doctor || [ "$$CI" != true ]
+
+emulators:
 	@$(MAKE) -s $(SAM_READY) $(MINISTACK_READY) || { $(call without,the local AWS,its locks are requirements-*.txt); }
 	@if command -v npm >/dev/null && $(MAKE) -s $(AZURITE_READY); then :; \
 	else $(call without,azurite,install Node.js with npm then run make stack); fi
-	@.venv/bin/agentfabric doctor || [ "$$CI" != true ]
 
 lock: $(READY) ## pin pyproject.toml's dependencies anew; UPGRADE=1 takes the newest
 	@.venv/bin/uv pip compile $(compile) pyproject.toml --group dev -o requirements-dev.txt

@@ -70,9 +70,7 @@ def keeps_the_arrows(source: Source) -> list[str]:
         return []
     part = source.parts[1]
     if part not in ARROWS:
-        return [
-            source.at(source.tree, f"shared/{part} has no place in the arrows yet: give it one in ARROWS")
-        ]
+        return [source.at(source.tree, f"shared/{part} has no place in the arrows yet: give it one in ARROWS")]
     allowed = ARROWS[part] | {part}
     wrong = []
     for node, name in source.imports():

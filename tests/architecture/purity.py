@@ -74,9 +74,7 @@ def is_pure(source: Source) -> list[str]:
         *(
             source.at(node, f".{node.func.attr}() touches a file")
             for node in ast.walk(source.tree)
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in FILE_METHODS
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FILE_METHODS
         ),
     ]
 

@@ -112,9 +112,7 @@ def tracked() -> tuple[str, ...]:
 def walked() -> list[str]:
     """Return the files below the root that no tool made."""
     files = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
-    return [
-        str(path) for path in files if not any(part in NOT_OURS or hidden(part) for part in path.parts[:-1])
-    ]
+    return [str(path) for path in files if not any(part in NOT_OURS or hidden(part) for part in path.parts[:-1])]
 
 
 def hidden(part: str) -> bool:

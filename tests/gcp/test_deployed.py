@@ -48,7 +48,8 @@ def serving(staged: Path, target: str, settings: Mapping[str, str]) -> Iterator[
     port = free_port()
     words = ["--source", str(staged / "main.py"), "--target", target, "--host", "127.0.0.1", "--port", str(port)]
     alone = {"PYTHONPATH": sysconfig.get_path("purelib"), "GUNICORN_LOG_LEVEL": "info", "AGENTFABRIC_PORTS": ""}
-    with running([sys.executable, "-S", "-m", "functions_framework", *words], "Listening at", {**alone, **settings}, staged.parent):
+    alone |= settings
+    with running([sys.executable, "-S", "-m", "functions_framework", *words], "Listening at", alone, staged.parent):
         yield port
 
 
