@@ -41,12 +41,18 @@ def ports() -> Ports:
 @contextmanager
 def using(mine: Ports) -> Iterator[None]:
     """Let every cloud's handlers work on these ports."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     token = _CURRENT.set(mine)
     try:
         yield
     finally:
         _CURRENT.reset(token)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetime]) -> Ports:
