@@ -29,7 +29,7 @@ JOBS ?= 2
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## review the licences of the installed packages across the three clouds, here
+demo: $(READY) $(if $(filter emulators,$(STACK)),stack) ## review the licences of the installed packages across the three clouds, here
 	@.venv/bin/agentfabric demo $(if $(STACK),--stack $(STACK)) $(ARGS)
 
 test: $(READY) emulators ## run the tests; ARGS="-k approval" chooses

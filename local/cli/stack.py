@@ -87,7 +87,7 @@ def running(home: Path) -> Iterator[Client]:
     lacking = [f"{one.name} is missing: {one.install}" for one in examine(all_parts()) if one.found is None]
     if lacking:
         raise Stop("; ".join(lacking))
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated)
     folder = home / "stack"
     ran = bool(state.facts(folder))
     supervisor = _supervisor(home, err=True)
@@ -98,6 +98,7 @@ def running(home: Path) -> Iterator[Client]:
         if not ran:
             supervisor.down()
             typer.echo("stopped, and nothing is left; `agentfabric up --keep` goes on with the data", err=True)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _supervisor(home: Path, *, err: bool = False) -> Supervisor:
