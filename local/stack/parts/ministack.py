@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 
 from local.stack import sockets, tools
-from local.stack.part import Command, Part, Room
+from local.stack.part import ROOT, Command, Part, Room
 
 REGION = "us-east-1"
 _MINISTACK = tools.in_environment(".venv-ministack", "ministack", "ministack")
@@ -47,7 +47,8 @@ def _command(room: Room) -> Command:
         "IOT_MTLS_ENABLED": "0",  # it would open a port of its own
         "SFTP_ENABLED": "0",  # likewise
     }
-    return Command((str(tools.required(_MINISTACK)),), environment, room.folder)
+    python = tools.required(_MINISTACK).with_name("python")
+    return Command((str(python), "-P", str(ROOT / "local/stack/local_aws.py")), environment, room.folder)
 
 
 def _ready(room: Room) -> bool:

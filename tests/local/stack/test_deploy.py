@@ -38,14 +38,21 @@ def sent(request: urllib.request.Request) -> tuple[int, Any]:
             return refusal.code, json.loads(refusal.read())
 
 
+def amazon(facts: Mapping[str, str], service: str) -> Any:
+    """Return the SDK's client of a service on the local AWS, which has one host for all."""
+    import boto3  # noqa: PLC0415  heavy, and for these tests alone
+    from botocore.config import Config  # noqa: PLC0415  likewise
+
+    keys = (facts["AWS_ACCESS_KEY_ID"], facts["AWS_SECRET_ACCESS_KEY"])
+    session = boto3.Session(*keys, region_name=facts["AWS_REGION"])
+    return session.client(service, endpoint_url=facts["AWS_ENDPOINT_URL"], config=Config(inject_host_prefix=False))
+
+
 def put(facts: Mapping[str, str], name: str, text: str) -> dict[str, Any]:
     """Store a document in the deployed bucket, with a client of the SDK, and return its reference."""
-    import boto3  # noqa: PLC0415  heavy, and for this test alone
-
     content = text.encode()
     sha256, bucket = hashlib.sha256(content).hexdigest(), facts["DOCUMENTS_BUCKET"]
-    session = boto3.Session(facts["AWS_ACCESS_KEY_ID"], facts["AWS_SECRET_ACCESS_KEY"], region_name=facts["AWS_REGION"])
-    client = session.client("s3", endpoint_url=facts["AWS_ENDPOINT_URL"])
+    client = amazon(facts, "s3")
     client.put_object(Bucket=bucket, Key=f"blobs/{sha256}", Body=content)
     client.close()
     return {"uri": f"s3://{bucket}/blobs/{sha256}", "sha256": sha256, "size": len(content), "name": name}
@@ -86,6 +93,15 @@ def test_the_deployed_api_lets_nobody_in_without_a_token(facts: Facts) -> None:
     for headers in ({}, {"Authorization": "Bearer e30.e30.e30"}):
         request = urllib.request.Request(f"{facts['API_URL']}/tasks", headers=headers)  # noqa: S310  loopback
         assert sent(request)[0] == 401
+
+
+def test_a_failed_pipeline_names_the_class_of_the_error(facts: Facts) -> None:
+    """State machines are told what a function raised by its class, which their retries go by."""
+    client = amazon(facts, "stepfunctions")
+    given = json.dumps({"tenant": "local", "task": "nobodys", "document": 0, "results": {}})
+    ended = client.start_sync_execution(stateMachineArn=facts["STATE_MACHINE_ARN"], input=given)
+    client.close()
+    assert (ended["status"], ended["error"]) == ("FAILED", "Permanent")
 
 
 def test_the_deployed_tools_answer(facts: Facts) -> None:
