@@ -33,9 +33,8 @@ def schema(
     name: Annotated[str, typer.Argument(help="An event type, `envelope`, or `tools`; without one, the list.")] = "",
 ) -> None:
     """Print the JSON Schema of an event type, of the envelope, or of the tools for function calling."""
-    from shared.tools.registry import schemas  # noqa: PLC0415
-
     from shared.render import envelope_schema, event_schemas  # noqa: PLC0415
+    from shared.tools.registry import schemas  # noqa: PLC0415
 
     known = event_schemas() | {"envelope": envelope_schema()}
     if not name:
