@@ -38,6 +38,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
         taxonomy=submission.taxonomy,
         may_ask=taxonomy.may_ask,
         budget=submission.budget_micro_usd or 0,
+        priority=submission.priority,
         submitted_by=person,
         submitted_at=ports.now(),
     )
@@ -64,11 +65,12 @@ def _same(task: Task, submission: Submission) -> Task:
 
 def _asks_for(task: Task, submission: Submission) -> bool:
     """Return whether the task is what the submission asks for; one that names no budget takes any."""
-    return (task.documents, task.entity, task.workflow, task.taxonomy) == (
+    return (task.documents, task.entity, task.workflow, task.taxonomy, task.priority) == (
         submission.documents,
         submission.entity,
         submission.workflow,
         submission.taxonomy,
+        submission.priority,
     ) and submission.budget_micro_usd in (None, task.budget)
 
 

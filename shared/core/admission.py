@@ -10,6 +10,7 @@ from shared.core.workflow import workflow
 from shared.errors import Forbidden, Permanent
 from shared.events.document import DocumentRef
 from shared.events.ids import Entity, Tenant
+from shared.events.task import Priority
 
 
 class TenantPolicy(BaseModel):
@@ -31,6 +32,7 @@ class Submission(BaseModel):
     documents: tuple[DocumentRef, ...] = Field(min_length=1)
     taxonomy: DocumentRef
     budget_micro_usd: int | None = Field(default=None, gt=0)
+    priority: Priority = "standard"
 
 
 def tenant_policy(tenants: Mapping[Tenant, TenantPolicy], tenant: Tenant) -> TenantPolicy:

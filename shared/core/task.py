@@ -18,6 +18,7 @@ from shared.errors import Permanent
 from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed
 from shared.events.task import (
     Cloud,
+    Priority,
     TaskAdmitted,
     TaskCancelled,
     TaskCompleted,
@@ -125,6 +126,7 @@ class Task(BaseModel):
     taxonomy: DocumentRef
     may_ask: bool
     budget: int
+    priority: Priority = "standard"
     submitted_by: str
     submitted_at: AwareDatetime
     status: Status = Status.NEW
@@ -198,6 +200,7 @@ def submit(task: Task) -> Decision:
             taxonomy=task.taxonomy,
             submitted_by=task.submitted_by,
             budget_micro_usd=task.budget,
+            priority=task.priority,
         ),
         TaskAdmitted(budget_micro_usd=task.budget, reason=f"within the budget of {task.tenant}"),
     )
@@ -218,7 +221,13 @@ def place(task: Task) -> Decision:
     if task.status is not Status.ADMITTED:
         return Decision(task)
     placement = where_to(task)
-    fact = TaskPlaced(cloud=placement.cloud, reason=placement.reason, run=task.run, documents=len(task.documents))
+    fact = TaskPlaced(
+        cloud=placement.cloud,
+        reason=placement.reason,
+        run=task.run,
+        documents=len(task.documents),
+        priority=task.priority,
+    )
     return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
 
 

@@ -11,6 +11,7 @@ from shared.events.envelope import Fact
 from shared.events.ids import MicroUsd
 
 Cloud = Literal["aws", "azure", "gcp"]
+Priority = Literal["interactive", "standard", "background"]
 
 
 class TaskSubmitted(Fact):
@@ -24,6 +25,7 @@ class TaskSubmitted(Fact):
     taxonomy: DocumentRef
     submitted_by: str
     budget_micro_usd: MicroUsd
+    priority: Priority = "standard"
 
 
 class TaskAdmitted(Fact):
@@ -53,6 +55,7 @@ class TaskPlaced(Fact):
     reason: str
     run: int = Field(ge=1)
     documents: int = Field(ge=1)
+    priority: Priority = "standard"
 
 
 class TaskCompleted(Fact):
