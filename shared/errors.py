@@ -28,6 +28,14 @@ class Conflict(Transient):
         super().__init__(message, retry_after=0.0)
 
 
+class Throttled(Transient):
+    """Too fast for whoever is asked: no failure, and no attempt is used up. `code` names the limit."""
+
+    def __init__(self, message: str, *, retry_after: float, code: str = "throttled") -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.code = code
+
+
 class Permanent(FabricError):  # noqa: N818  a verdict, named as one
     """Never worth repeating as it is.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.core.approval import Approval
     from shared.core.completion import Completion, Prompt
     from shared.core.journal import Entry
+    from shared.core.ledger import Account, Draw, Lease, Posting
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
     from shared.core.routes import Route
     from shared.core.task import Task
@@ -119,6 +120,71 @@ class Models(Protocol):
 
     def complete(self, prompt: Prompt) -> Completion:
         """Answer; Transient when throttled or down, Permanent when the prompt can never be answered."""
+        ...
+
+
+class Ledger(Protocol):
+    """Accounts of tenants, leases of runs, draws of calls. What to write is decided by `core.ledger`."""
+
+    def account(self, tenant: str) -> Account:
+        """Return the tenant's account; one that was never written is empty, at version 0."""
+        ...
+
+    def lease(self, tenant: str, lease: str) -> Lease | None:
+        """Return the lease, or None when there never was one of that id."""
+        ...
+
+    def draw(self, tenant: str, lease: str, draw: str) -> Draw | None:
+        """Return the draw, or None when there never was one of that id."""
+        ...
+
+    def post(self, posting: Posting) -> None:
+        """Write all rows or none; Conflict unless each is stored at one version less than it brings (0: not at all)."""
+        ...
+
+    def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
+        """Return up to `limit` of the tenant's leases in the order of their ids, those after the id `after`."""
+        ...
+
+    def draws(self, tenant: str, lease: str, *, limit: int, after: str = "") -> Sequence[Draw]:
+        """Return up to `limit` of the lease's draws in the order of their ids, those after the id `after`."""
+        ...
+
+    def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
+        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A text that operators change while the fabric runs; `version` counts its writes (0: never written)."""
+
+    name: str
+    text: str = ""
+    version: int = 0
+
+
+class Settings(Protocol):
+    """What operators change while the fabric runs: the policy, the switches."""
+
+    def read(self, name: str) -> Setting:
+        """Return the setting; an empty one at version 0 when nobody wrote it."""
+        ...
+
+    def write(self, setting: Setting) -> None:
+        """Write it; Conflict unless it is stored at one version less than it brings."""
+        ...
+
+
+class Cache(Protocol):
+    """Answers that may be given again. Losing one costs money, never correctness."""
+
+    def get(self, tenant: str, key: str, at: datetime) -> str | None:
+        """Return what was kept under the key and has not expired, or None."""
+        ...
+
+    def put(self, tenant: str, key: str, text: str, expires: datetime) -> None:
+        """Keep a text until it expires; the latest one stands."""
         ...
 
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from shared.errors import Conflict, Duplicate, FabricError, Forbidden, Permanent, Transient
+from shared.errors import Conflict, Duplicate, FabricError, Forbidden, Permanent, Throttled, Transient
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,6 +32,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "task-over": 409,
         "oversize": 413,
         "key-reused": 422,
+        "throttled": 429,
         "internal": 500,
         "not-configured": 500,
         "not-wired": 500,
@@ -42,13 +43,15 @@ STATUS: Mapping[str, int] = MappingProxyType(
 
 def code_of(error: FabricError) -> str:
     """Return the short, stable name of what is wrong."""
-    if isinstance(error, Permanent):
+    if isinstance(error, Permanent | Throttled):
         return error.code
     return "conflict" if isinstance(error, Conflict) else "duplicate" if isinstance(error, Duplicate) else "try-later"
 
 
 def status_of(error: FabricError) -> int:
     """Return what a verdict means in HTTP: its code decides, and whoever may not is forbidden whatever the code."""
+    if isinstance(error, Throttled):
+        return STATUS["throttled"]
     fallback = STATUS["forbidden"] if isinstance(error, Forbidden) else HTTPStatus.BAD_REQUEST.value
     return STATUS.get(code_of(error), fallback)
 

@@ -24,16 +24,17 @@ Json: TypeAlias = Any
 ALL = "States.ALL"
 DATA_LIMIT = "States.DataLimitExceeded"
 INTRINSIC = "States.IntrinsicFailure"
+NO_CHOICE = "States.NoChoiceMatched"
 RESULT_PATH = "States.ResultPathMatchFailure"
 RUNTIME = "States.Runtime"
 TASK_FAILED = "States.TaskFailed"
 TIMEOUT = "States.Timeout"
 
 _RESERVED = frozenset({
-    ALL, DATA_LIMIT, INTRINSIC, RESULT_PATH, RUNTIME, TASK_FAILED, TIMEOUT,
+    ALL, DATA_LIMIT, INTRINSIC, NO_CHOICE, RESULT_PATH, RUNTIME, TASK_FAILED, TIMEOUT,
     "States.BranchFailed", "States.ExceedToleratedFailureThreshold", "States.HeartbeatTimeout",
-    "States.ItemReaderFailed", "States.NoChoiceMatched", "States.ParameterPathFailure", "States.Permissions",
-    "States.QueryEvaluationError", "States.ResultWriterFailed",
+    "States.ItemReaderFailed", "States.ParameterPathFailure", "States.Permissions", "States.QueryEvaluationError",
+    "States.ResultWriterFailed",
 })  # fmt: skip
 _FRAMES_KEPT = 20
 _CAUSE_LIMIT = 32_768

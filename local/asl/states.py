@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from local.asl.choice import instant
-from local.asl.failures import RUNTIME, Json, StateError
+from local.asl.failures import NO_CHOICE, RUNTIME, Json, StateError
 from local.asl.scope import STATE_BYTES, measure
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ class Choice:
         data, size = self.flow.effective(scope, raw)
         following = next((goal for test, goal in self.rules if test(data, scope.context)), self.default)
         if following is None:
-            # The documentation promises States.NoChoiceMatched; executions were seen to end like this.
-            raise StateError(RUNTIME, "The state does not point to a next state: no rule holds.")
+            # By the specification and the developer guide; executions on the service were seen to say States.Runtime.
+            raise StateError(NO_CHOICE, "The state does not point to a next state: no rule holds.")
         return self.flow.settle(scope, raw, data, size), following
 
 

@@ -27,7 +27,8 @@ class ClassProfile:
 class Prompt:
     """One question to a model; any provider's adapter can phrase it, the embedded model reads its fields.
 
-    `answer_schema` is the JSON Schema the answer must satisfy; `max_output_tokens` bounds what may be paid for.
+    `answer_schema` is the JSON Schema the answer must satisfy; `max_output_tokens` bounds what may be paid for;
+    `deployment` is a name from the policy's candidates.
     """
 
     purpose: Purpose
@@ -36,6 +37,7 @@ class Prompt:
     answer_schema: dict[str, Any]
     classes: tuple[ClassProfile, ...] = ()
     max_output_tokens: int = 512
+    deployment: str = ""  # who is asked; the router decides
 
     @property
     def tokens_in(self) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, Union
 from pydantic import BaseModel, Discriminator, TypeAdapter, ValidationError, create_model
 
 from shared.errors import Permanent
-from shared.events import approval, document, record, step, task, tool, usage
+from shared.events import approval, document, record, routing, step, task, tool, usage
 from shared.events.attributes import as_text
 from shared.events.envelope import Event, Fact
 from shared.events.ids import derive, traceparent
@@ -25,6 +25,8 @@ FACTS: tuple[type[Fact], ...] = (
     task.TaskAdmitted,
     task.TaskRejected,
     task.TaskPlaced,
+    task.TaskParked,
+    task.TaskResumed,
     task.TaskCompleted,
     task.TaskFailed,
     task.TaskCancelled,
@@ -33,6 +35,9 @@ FACTS: tuple[type[Fact], ...] = (
     step.StepFailed,
     tool.ToolCalled,
     usage.UsageMetered,
+    usage.UsageSaved,
+    usage.UsageCorrected,
+    routing.ModelRouted,
     approval.ApprovalRequested,
     approval.ApprovalEscalated,
     approval.ApprovalDecided,

@@ -6,12 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from shared.events.attributes import Moment
 from shared.events.document import DocumentRef
 from shared.events.envelope import Fact
 from shared.events.ids import MicroUsd
 
 Cloud = Literal["aws", "azure", "gcp"]
 Priority = Literal["interactive", "standard", "background"]
+ParkedFor = Literal["budget", "quota", "throttled", "preempted", "stopped"]
 
 
 class TaskSubmitted(Fact):
@@ -29,12 +31,18 @@ class TaskSubmitted(Fact):
 
 
 class TaskAdmitted(Fact):
-    """The task may spend up to its budget."""
+    """The task may spend up to its budget, which is leased from its tenant's.
+
+    `left_micro_usd` is what the tenant has left after that; `turned_away` counts its requests that came too fast
+    since the one admitted before: those were answered with 429 and are no tasks.
+    """
 
     type: ClassVar[str] = "task.admitted"
 
     budget_micro_usd: MicroUsd
     reason: str
+    left_micro_usd: MicroUsd | None = None
+    turned_away: int = Field(default=0, ge=0)
 
 
 class TaskRejected(Fact):
@@ -56,6 +64,31 @@ class TaskPlaced(Fact):
     run: int = Field(ge=1)
     documents: int = Field(ge=1)
     priority: Priority = "standard"
+
+
+class TaskParked(Fact):
+    """The task gave its place back and waits; nothing of it is lost. `until` is when to look again, if that is known.
+
+    `code`: `budget` (a person is asked for more), `quota` (its tenant's money is leased by others), `throttled` (no
+    provider takes calls), `preempted` (more urgent work waits), `stopped` (an operator's switch).
+    """
+
+    type: ClassVar[str] = "task.parked"
+
+    code: ParkedFor
+    reason: str
+    run: int = Field(ge=1)
+    until: Moment | None = None
+
+
+class TaskResumed(Fact):
+    """The task goes on as its next run; steps that were done answer from the journal."""
+
+    type: ClassVar[str] = "task.resumed"
+
+    reason: str
+    run: int = Field(ge=2)
+    budget_micro_usd: MicroUsd
 
 
 class TaskCompleted(Fact):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from shared.events.envelope import Fact
 from shared.events.ids import MicroUsd, Position, Tokens
 
 
 class UsageMetered(Fact):
-    """Tokens one step used on one model, and their price in millionths of a US dollar."""
+    """Tokens one call used on one model, and their price in millionths of a US dollar.
+
+    `line` counts a task's calls from 1 without a gap, so that a bill can be checked for missing lines. `outcome` says
+    what the money was paid for: an answer, a repaired answer, an attempt without one, a hedge, or a call whose end
+    nobody knows, charged at its worst case.
+    """
 
     type: ClassVar[str] = "usage.metered"
 
@@ -20,3 +27,30 @@ class UsageMetered(Fact):
     tokens_out: Tokens
     cost_micro_usd: MicroUsd
     price_version: str
+    line: int = Field(default=0, ge=0)
+    deployment: str = ""
+    outcome: Literal["answered", "repaired", "failed", "hedged", "unknown"] = "answered"
+
+
+class UsageSaved(Fact):
+    """A call that needed no provider: an equal one was answered before, for this tenant."""
+
+    type: ClassVar[str] = "usage.saved"
+
+    document: Position
+    step: str
+    model: str
+    saved_micro_usd: MicroUsd
+    by: Literal["cache", "journal"]
+
+
+class UsageCorrected(Fact):
+    """What a call of unknown outcome really cost, found later; it replaces the amount of its line."""
+
+    type: ClassVar[str] = "usage.corrected"
+
+    document: Position
+    step: str
+    line: int = Field(ge=1)
+    was_micro_usd: MicroUsd
+    cost_micro_usd: MicroUsd

@@ -2,13 +2,15 @@
 
 A sample is one definition with its input, what its functions answer, and what the service makes of it:
 `{about, definition, input, name?, source?, lambdas?: {function: [outcome…]}, expect: {status, output | error,
-cause?, causeJson?, steps?, calls?, waited?}}`. An outcome is `{return, takes?}`, `{returnCharacters}` or
-`{raise, message}`; `takes` and `waited` are seconds. Any interpreter can be held against them.
+cause?, causeJson?, steps?, calls?, waited?}}`. A definition may be the path of a rendered one, whose placeholders
+`${NameArn}` become functions. An outcome is `{return, takes?}`, `{returnCharacters}` or `{raise, message}`; `takes` and
+`waited` are seconds. Any interpreter can be held against them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+FUNCTION = "arn:aws:lambda:eu-west-1:000000000000:function:"
 BEGAN = datetime(2025, 1, 31, 10, 0, tzinfo=UTC)
 
 
@@ -110,12 +113,15 @@ def evaluate(play: Callable[..., Play]) -> Callable[..., asl.Execution]:
     return partial(_value, play)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample(root: Path) -> Callable[[str], dict[str, Any]]:
     """Read a sample by its name."""
 
     def read(name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((root / f"tests/samples/asl/{name}.json").read_text())
+        if isinstance(content["definition"], str):
+            rendered = (root / content["definition"]).read_text()
+            content["definition"] = json.loads(re.sub(r"\$\{(\w+)Arn\}", rf"{FUNCTION}\1", rendered))
         return content
 
     return read
