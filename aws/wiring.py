@@ -15,26 +15,47 @@ REVIEWS_TOKEN, RECORDS_TOKEN
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from shared.errors import Transient
 
 if TYPE_CHECKING:
     from aws.adapters.handover import Handover
     from aws.adapters.web import Web
-    from shared.core.admission import TenantPolicy
+    from shared.core.policy import TenantPolicy
     from shared.ports import Ports
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _CONNECT_SECONDS = 2
 _NEIGHBOUR_SECONDS = 10.0
 _PUBSUB = "https://pubsub.googleapis.com"
 _ENTRA_AUDIENCE = "api://AzureADTokenExchange"  # what Entra ID wants a token to be meant for
 _PIPELINE_SECONDS = "305"  # an Express execution takes five minutes at most
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """What the port `Pipelines` does not ask of other clouds: to start a pipeline and leave it alone."""
+
+    def start(self, workflow: str, name: str, given: Mapping[str, Any]) -> None:
+        """Start it, or leave it as it is when it was started under this name before."""
+        ...
+
+
+def starts() -> Starts:
+    """Return this place's pipelines, where they can be started."""
+    pipelines = ports().pipelines
+    if not isinstance(pipelines, Starts):
+        raise Transient("no pipelines are started from here")
+    return pipelines
 
 
 def ports() -> Ports:
@@ -57,32 +78,49 @@ def amazon() -> Ports:
     from aws.adapters.dynamo import DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks  # noqa: PLC0415
     from aws.adapters.elsewhere import RecordsElsewhere  # noqa: PLC0415
     from aws.adapters.pipelines import ExpressPipelines  # noqa: PLC0415
+    from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
+    from shared.app.policy import stored  # noqa: PLC0415
+    from shared.app.recent import Recent  # noqa: PLC0415
+    from shared.core.policy import Policy  # noqa: PLC0415
+    from shared.core.routes import Lane  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     table = os.environ["TABLE_NAME"]
     dynamo, sqs = client("dynamodb"), client("sqs")
-    machine = os.environ["STATE_MACHINE_ARN"]
+    settings = DynamoSettings(dynamo, table)
+    seed = Policy(version="seed", tenants=_tenants(os.environ["TENANTS"]))
     destinations = Destinations(
         stream=os.environ["STREAM_NAME"],
-        machine=machine,
+        lanes={
+            Lane.INTERACTIVE: os.environ["INTERACTIVE_QUEUE_URL"],
+            Lane.BACKGROUND: os.environ["BACKGROUND_QUEUE_URL"],
+        },
         reviews=os.environ["REVIEWS_QUEUE_URL"],
         records=os.environ["RECORDS_QUEUE_URL"],
     )
     return Ports(
         tasks=DynamoTasks(dynamo, table),
         outbox=DynamoOutbox(dynamo, table),
-        bus=AmazonBus(client("kinesis"), sqs, client("stepfunctions"), destinations),
+        bus=AmazonBus(client("kinesis"), sqs, destinations),
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
         documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
         models=Extractive(),
-        pipelines=ExpressPipelines(_express(), {"document-review": machine}),
+        pipelines=ExpressPipelines(_express(), {"document-review": os.environ["STATE_MACHINE_ARN"]}),
         records=RecordsElsewhere(),
-        tenants=_tenants(os.environ["TENANTS"]),
-        now=lambda: datetime.now(UTC),
+        ledger=DynamoLedger(dynamo, table),
+        cache=None,
+        learned=Learned(),
+        settings=Recent(settings, _now),
+        policy=stored(settings, lambda: seed, _now, _log.error),
+        now=_now,
         dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @cache
@@ -132,9 +170,10 @@ def client(service: str, **settings: Any) -> Any:  # noqa: ANN401  boto3 makes i
 
 
 def _express() -> Any:  # noqa: ANN401  boto3 makes its clients' types at run time
-    """Return the client that waits for pipelines.
+    """Return the client that runs and starts pipelines.
 
-    It asks once: trying again while the first execution goes on would run the pipeline twice.
+    It asks once: trying again while the first execution goes on would run the pipeline twice, and a start that
+    failed comes again with its queue's message.
     """
     prefix = os.environ.get("EXPRESS_HOST_PREFIX", "true") == "true"  # an emulator has one host, without `sync-`
     once = {"mode": "standard", "total_max_attempts": 1}
@@ -145,7 +184,7 @@ def _express() -> Any:  # noqa: ANN401  boto3 makes its clients' types at run ti
 def _tenants(text: str) -> Mapping[str, TenantPolicy]:
     from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
 
-    from shared.core.admission import TenantPolicy  # noqa: PLC0415
+    from shared.core.policy import TenantPolicy  # noqa: PLC0415
     from shared.events.ids import Tenant  # noqa: PLC0415
 
     return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)

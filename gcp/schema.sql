@@ -65,3 +65,66 @@ CREATE TABLE Parked (
   ParkedAt TIMESTAMP NOT NULL,
 ) PRIMARY KEY (Tenant, Entity, Sequence),
   INTERLEAVE IN PARENT Entities ON DELETE NO ACTION;
+
+-- The ledger: what tenants may spend, what their runs hold of it, what their calls have cost. Money is INT64 micro-USD.
+-- A row's Version counts its changes: whoever read an older one changes nothing.
+
+CREATE TABLE Accounts (
+  Tenant STRING(63) NOT NULL,
+  Version INT64 NOT NULL,
+  Runs INT64 NOT NULL,            -- open leases
+  RequestsLevel FLOAT64 NOT NULL, -- the buckets of its rates: what was left, and when
+  RequestsAt FLOAT64 NOT NULL,
+  TokensLevel FLOAT64 NOT NULL,
+  TokensAt FLOAT64 NOT NULL,
+  TurnedAway INT64 NOT NULL,
+  Waits STRING(MAX) NOT NULL,     -- JSON: who waits for money, by lease
+) PRIMARY KEY (Tenant);
+
+CREATE TABLE Books (
+  Tenant STRING(63) NOT NULL,
+  Period STRING(32) NOT NULL,     -- day:2026-11-21, month:2026-11
+  Settled INT64 NOT NULL,
+  Open INT64 NOT NULL,
+) PRIMARY KEY (Tenant, Period),
+  INTERLEAVE IN PARENT Accounts ON DELETE CASCADE;
+
+CREATE TABLE Leases (
+  Tenant STRING(63) NOT NULL,
+  Lease STRING(128) NOT NULL,
+  Version INT64 NOT NULL,
+  Task STRING(80) NOT NULL,
+  Workflow STRING(64) NOT NULL,
+  Priority STRING(16) NOT NULL,
+  Amount INT64 NOT NULL,
+  Periods ARRAY<STRING(32)> NOT NULL,
+  ExpiresAt FLOAT64 NOT NULL,     -- seconds since the epoch, as all times of the ledger
+  Settled INT64 NOT NULL,
+  Held INT64 NOT NULL,
+  Booked INT64 NOT NULL,
+  Overrun INT64 NOT NULL,
+  State STRING(8) NOT NULL,
+  DueAt FLOAT64,                  -- ExpiresAt while it is open
+) PRIMARY KEY (Tenant, Lease);
+
+-- Only open leases are in it, so it stays small: its keys grow with time, its load is one lease's two changes a run.
+CREATE NULL_FILTERED INDEX LeasesDue ON Leases (DueAt);
+
+CREATE TABLE Draws (
+  Tenant STRING(63) NOT NULL,
+  Lease STRING(128) NOT NULL,
+  Draw STRING(128) NOT NULL,
+  Version INT64 NOT NULL,
+  Document INT64 NOT NULL,
+  Step STRING(MAX) NOT NULL,
+  Deployment STRING(MAX) NOT NULL,
+  Worst INT64 NOT NULL,
+  InputSha256 STRING(64) NOT NULL,
+  Periods ARRAY<STRING(32)> NOT NULL,
+  Actual INT64 NOT NULL,
+  State STRING(8) NOT NULL,
+  TokensIn INT64 NOT NULL,
+  TokensOut INT64 NOT NULL,
+  Answer STRING(MAX) NOT NULL,
+) PRIMARY KEY (Tenant, Lease, Draw),
+  INTERLEAVE IN PARENT Leases ON DELETE CASCADE;

@@ -63,7 +63,11 @@ def _google_ports() -> Ports:
         models=elsewhere,
         pipelines=elsewhere,
         records=_records(_setting("AGENTFABRIC_SPANNER")),
-        tenants={},
+        ledger=elsewhere,
+        cache=None,
+        learned=elsewhere,
+        settings=elsewhere,
+        policy=lambda: elsewhere.policy,
         now=lambda: datetime.now(UTC),
     )
 

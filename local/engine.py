@@ -143,14 +143,14 @@ class Engine:
         return True
 
     def _pipelines(self) -> bool:
-        messages = self._take(Route.PIPELINE, _SMALL_BATCH)
-        for message in messages:
+        messages = aws.in_lanes(self._take(Route.PIPELINE, _SMALL_BATCH))
+        for lane, message in messages:
             try:
                 with self._together():
-                    self.express.start(message, self.ports.tasks.load)
+                    aws.deliver_placed(lane, message)
                     self.broker.done([message])
             except FabricError as problem:
-                self._again(message, f"{type(problem).__name__}: {problem}")
+                self._again(message, str(problem))
         return bool(messages)
 
     def _reviews(self) -> bool:

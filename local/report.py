@@ -195,10 +195,15 @@ def print_story(lines: Sequence[Line], cost: Cost) -> None:
         why = (prose(f"because {line.why}", "dim"),) if line.why else ()
         rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source), Text("\n").join([prose(line.text), *why]))
     say(rows)
-    say(_tree(cost, Tree(text(f"{cost.name}  {usd(cost.total)}"))))
+    say(_tree(cost, Tree(text(_priced(cost)))))
 
 
 def _tree(cost: Cost, tree: Tree) -> Tree:
     for part in cost.parts.values():
-        _tree(part, tree.add(text(f"{part.name}  {usd(part.total)}")))
+        _tree(part, tree.add(text(_priced(part))))
     return tree
+
+
+def _priced(cost: Cost) -> str:
+    saved = f", {usd(cost.saved)} saved" if cost.saved else ""
+    return f"{cost.name}  {usd(cost.total)}{saved}"

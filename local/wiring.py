@@ -5,6 +5,7 @@ The clouds' own wiring finds `ports` here through AGENTFABRIC_PORTS=local.wiring
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +13,22 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from local.policies import policy_of
 from local.sqlite.broker import Broker, SqliteDeadLetters
 from local.sqlite.documents import LocalDocuments
+from local.sqlite.ledger import SqliteLedger
 from local.sqlite.records import SqliteRecords
+from local.sqlite.settings import SqliteSettings
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
-from shared.core.admission import TenantPolicy
+from shared.app.learned import Learned
+from shared.app.recent import Recent
 from shared.models.extractive import Extractive
 from shared.ports import Pipelines, Ports
 
 if TYPE_CHECKING:
     from local.sqlite.database import Database
 
+_log = logging.getLogger(__name__)
 TENANT = "local"
 _ENVIRONMENT = {
     "AGENTFABRIC_PORTS": "local.wiring:ports",
@@ -57,6 +63,7 @@ def using(mine: Ports) -> Iterator[None]:
 
 def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetime]) -> Ports:
     """Return the ports of a fabric whose every part is in this process."""
+    settings = SqliteSettings(database)
     return Ports(
         tasks=SqliteTasks(database),
         outbox=SqliteOutbox(database),
@@ -67,7 +74,11 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         models=Extractive(),
         pipelines=pipelines,
         records=SqliteRecords(database),
-        tenants={TENANT: TenantPolicy()},
+        ledger=SqliteLedger(database),
+        cache=None,
+        learned=Learned(),
+        settings=Recent(settings, now),
+        policy=policy_of(database.path.parent if database.path else None, settings, now, _log.error),
         now=now,
         dead_letters=SqliteDeadLetters(database),
     )

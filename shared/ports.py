@@ -11,13 +11,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from shared.core.admission import TenantPolicy
     from shared.core.approval import Approval
     from shared.core.completion import Completion, Prompt
+    from shared.core.health import Health, Outcome
     from shared.core.journal import Entry
     from shared.core.ledger import Account, Draw, Lease, Posting
+    from shared.core.policy import Policy, TenantPolicy
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
     from shared.core.routes import Route
+    from shared.core.routing import Route as Deployment
     from shared.core.task import Task
     from shared.events.catalog import AnyEvent
     from shared.events.document import DocumentRef
@@ -60,6 +62,11 @@ class Tasks(Protocol):
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids, those after the id `after`."""
+        ...
+
+
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first."""
         ...
 
 
@@ -188,6 +195,23 @@ class Cache(Protocol):
         ...
 
 
+class Learned(Protocol):
+    """What this process has learned about its deployments, by their names; its threads share it."""
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """Return how the deployments are that were asked before."""
+        ...
+
+    def enter(self, route: Deployment, now: float, rank: int) -> float:
+        """Let a call through the deployment's gate and return 0, or the seconds to wait."""
+        ...
+
+    def leave(self, route: Deployment, outcome: Outcome, now: float) -> None:
+        """Learn from a call's end."""
+        ...
+
+
 class Pipelines(Protocol):
     """The short pipelines on AWS."""
 
@@ -269,6 +293,15 @@ class Ports:
     models: Models
     pipelines: Pipelines
     records: Records
-    tenants: Mapping[str, TenantPolicy]
+    ledger: Ledger
+    cache: Cache | None  # None: no answer is kept
+    learned: Learned
+    settings: Settings
+    policy: Callable[[], Policy]  # the one in force now: it may change between two calls
     now: Callable[[], datetime]
     dead_letters: DeadLetters | None = None  # None: the transport keeps its own
+
+    @property
+    def tenants(self) -> Mapping[str, TenantPolicy]:
+        """What each tenant may do now."""
+        return self.policy().tenants

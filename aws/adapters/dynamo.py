@@ -2,7 +2,7 @@
 
 | item     | pk                        | sk              | besides                                             |
 |----------|---------------------------|-----------------|-----------------------------------------------------|
-| task     | tenant#tasks              | id              | version, body                                       |
+| task     | tenant#tasks              | id              | version, body; unsent, since: while it is parked    |
 | sequence | tenant#entity#<entity>    | sequence        | last                                                |
 | outbox   | tenant#entity#<entity>    | outbox#<number> | body; unsent, since: the sparse index of the relay  |
 | claim    | tenant#claim#<claim>      | claim           | expires                                             |
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -36,6 +36,7 @@ CLAIM_DAYS = 30
 _MOST_BYTES = 390 * 1024  # of the 400 KB an item may have: https://docs.aws.amazon.com/dynamodb/ "Quotas"
 _SHARDS = 16  # of the relay's index, so that it bears more than one partition's writes
 _DELETES = 25
+_PARKED = "parked"  # the shard of the index that parked tasks wait in
 _NEW = "attribute_not_exists(pk)"
 
 Item = dict[str, Any]
@@ -112,6 +113,18 @@ class DynamoTasks(_Table):
         items = self._below(f"{tenant}#tasks", limit=limit, after=after)
         return [Task.model_validate_json(item["body"]["S"]) for item in items]
 
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first; the index may be late."""
+        asked = {
+            "IndexName": "unsent",
+            "KeyConditionExpression": "unsent = :parked",
+            "ExpressionAttributeValues": _values(**{":parked": _PARKED}),
+        }
+        keys = islice(((item["pk"]["S"], item["sk"]["S"]) for item in self._pages(asked, limit)), limit)
+        found = (self._get(pk, sk) for pk, sk in keys)
+        tasks = (Task.model_validate_json(item["body"]["S"]) for item in found if item is not None)
+        return [task for task in tasks if task.parked_at is not None]
+
     def _addressed(self, write: Item) -> Item:
         return {verb: {"TableName": self._table, **what} for verb, what in write.items()}
 
@@ -174,6 +187,8 @@ def _task(change: Change) -> Item:
     task = change.task
     body = _checked(task.model_dump_json())
     item = _values(pk=f"{task.tenant}#tasks", sk=task.id, version=task.version, body=body)
+    if task.parked_at is not None:
+        item |= _values(unsent=_PARKED, since=f"{task.parked_at.astimezone(UTC).isoformat()}#{task.id}")
     if change.expected == 0:
         return _put(item, _NEW)
     return _put(item, "version = :expected", expected=change.expected)

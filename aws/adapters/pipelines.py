@@ -1,4 +1,4 @@
-"""Short pipelines on Step Functions Express, run to their end while the caller waits."""
+"""Short pipelines on Step Functions Express: run to their end while the caller waits, or started and left alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from aws.adapters.verdicts import verdicts
+from aws.adapters.verdicts import code_of, verdicts
 from shared.errors import NotFound, Permanent, Transient
 
 # How an execution that a second try may help has ended; a document's own failure has the code of its verdict.
@@ -22,8 +22,8 @@ class StillRunning(Transient):
 class ExpressPipelines:
     """The `Pipelines` port: workflow names to state machines.
 
-    The client must not retry: at most once is what a synchronous execution promises. Who waits less than its five
-    minutes may be told `StillRunning`.
+    The client must not retry: at most once is what a synchronous execution promises, and a start that failed is
+    tried again by the queue it came from. Who waits less than an execution's five minutes may be told `StillRunning`.
     """
 
     def __init__(self, stepfunctions: Any, machines: Mapping[str, str]) -> None:  # noqa: ANN401  boto3 makes its types
@@ -32,11 +32,9 @@ class ExpressPipelines:
 
     def run(self, workflow: str, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run to the end and return the output; its failure is Permanent under its own code."""
-        machine = self._machines.get(workflow)
-        if machine is None:
-            raise NotFound(f"no pipeline for {workflow!r}; known: {', '.join(self._machines)}")
+        machine = self._machine(workflow)
         with verdicts(f"pipeline {name}"):
-            ended = self._started(machine, name, json.dumps(dict(given)))
+            ended = self._ended(machine, name, json.dumps(dict(given)))
         if ended["status"] == "SUCCEEDED":
             return cast("Mapping[str, Any]", json.loads(ended["output"]))
         error, cause = ended.get("error") or "pipeline-failed", ended.get("cause") or f"pipeline {name} failed"
@@ -44,7 +42,26 @@ class ExpressPipelines:
             raise Transient(cause)
         raise Permanent(cause, code=error)
 
-    def _started(self, machine: str, name: str, given: str) -> dict[str, Any]:
+    def start(self, workflow: str, name: str, given: Mapping[str, Any]) -> None:
+        """Start it; one that was started under this name before is as good.
+
+        Express may well start it again: then its steps answer from the journal, and its document is recorded once.
+        """
+        machine = self._machine(workflow)
+        with verdicts(f"start pipeline {name}"):
+            try:
+                self._stepfunctions.start_execution(stateMachineArn=machine, name=name, input=json.dumps(dict(given)))
+            except ClientError as error:
+                if code_of(error) != "ExecutionAlreadyExists":
+                    raise
+
+    def _machine(self, workflow: str) -> str:
+        machine = self._machines.get(workflow)
+        if machine is None:
+            raise NotFound(f"no pipeline for {workflow!r}; known: {', '.join(self._machines)}")
+        return machine
+
+    def _ended(self, machine: str, name: str, given: str) -> dict[str, Any]:
         try:
             ended: dict[str, Any] = self._stepfunctions.start_sync_execution(
                 stateMachineArn=machine, name=name, input=given

@@ -20,7 +20,7 @@ from shared.app.findings import findings
 from shared.core.approval import Approval
 from shared.core.journal import Entry
 from shared.core.routes import Route
-from shared.core.task import Progress, Task
+from shared.core.task import PARKED, Progress, Status, Task
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent
 from shared.events.catalog import AnyEvent, checked
@@ -80,10 +80,15 @@ class Paged(Asked):
     after: str = ""
 
 
-class Unsent(Asked):
-    """How many unsent events, and whose."""
+class Limited(Asked):
+    """How many."""
 
     limit: _Limit
+
+
+class Unsent(Limited):
+    """How many unsent events, and whose."""
+
     tenant: Tenant | None = None
     entity: Entity | None = None
 
@@ -172,6 +177,8 @@ def _look(mine: Ports, asked: OfDocument) -> Json:
     progress = task.at(asked.document)
     if progress is Progress.FAILED:
         raise Permanent("the document failed; its record says why", code="pipeline-failed")
+    if task.status is Status.PARKED:
+        raise Permanent(f"the task is parked: {task.reason}", code=PARKED)
     if progress is Progress.CANCELLED:
         raise Permanent("the task is over", code="task-over")
     try:
@@ -214,6 +221,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tasks.page": Operation(
         Paged, lambda mine, of: _listed("tasks", mine.tasks.page(of.tenant, limit=of.limit, after=of.after))
     ),
+    "tasks.parked": Operation(Limited, lambda mine, of: _listed("tasks", mine.tasks.parked(limit=of.limit))),
     "tasks.commit": Operation(Decided, _commit),
     "outbox.unsent": Operation(
         Unsent,

@@ -116,7 +116,7 @@ def _whole(task: Task) -> Json:
         {"name": ref.name, "uri": ref.uri, "sha256": ref.sha256, "status": done}
         for ref, done in zip(task.documents, task.progress, strict=False)
     ]
-    money = {"budget_micro_usd": task.budget, "reserved_micro_usd": task.reserved}
+    money = {"budget_micro_usd": task.budget}
     return _brief(task) | money | {"documents": documents, "reason": task.reason}
 
 

@@ -10,6 +10,7 @@ PIPELINES          "module:callable" yields the way to AWS; only where the home 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from datetime import UTC, datetime
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
     from azure.fabric.adapters.web import Web
-    from shared.core.admission import TenantPolicy
-    from shared.ports import Documents, Pipelines, Ports, Records
+    from shared.core.policy import Policy, TenantPolicy
+    from shared.ports import Documents, Pipelines, Ports, Records, Settings
 
+_log = logging.getLogger(__name__)
 TABLE = "agentfabric"
 CONTAINER = "documents"
 _HOME_SECONDS = 32.0  # the home's API gives up after thirty
@@ -71,6 +73,7 @@ def home() -> Ports:
 
     web = Web(_HOME_SECONDS)
     there = homes.Home(web, os.environ["HOME_URL"], _token(web))
+    seed = _seed()
     return Ports(
         tasks=homes.HomeTasks(there),
         outbox=homes.HomeOutbox(there),
@@ -81,8 +84,12 @@ def home() -> Ports:
         models=Extractive(),
         pipelines=homes.HomePipelines(there, time.sleep),
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
-        tenants=_tenants(os.environ["TENANTS"]),
-        now=lambda: datetime.now(UTC),
+        ledger=homes.HomeLedger(there),
+        cache=None,
+        learned=Learned(),
+        settings=cast("Settings", Elsewhere("settings", "they lie in the home store; the home decides by them")),
+        policy=lambda: seed,
+        now=_now,
     )
 
 
@@ -110,12 +117,16 @@ def storage() -> Ports:
     from azure.fabric.adapters.blobs import BlobDocuments  # noqa: PLC0415
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
+    from azure.fabric.adapters.settings import TableSettings  # noqa: PLC0415
+    from shared.app.policy import stored  # noqa: PLC0415
+    from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.routes import Route  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
     table = tables.Table(TableClient.from_connection_string(account, TABLE))
+    settings, seed = TableSettings(table), _seed()
     return Ports(
         tasks=tables.TableTasks(table),
         outbox=tables.TableOutbox(table),
@@ -126,8 +137,12 @@ def storage() -> Ports:
         models=Extractive(),
         pipelines=cast("Pipelines", _named(os.environ["PIPELINES"])()),
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
-        tenants=_tenants(os.environ["TENANTS"]),
-        now=lambda: datetime.now(UTC),
+        ledger=TableLedger(table),
+        cache=None,
+        learned=Learned(),
+        settings=Recent(settings, _now),
+        policy=stored(settings, lambda: seed, _now, _log.error),
+        now=_now,
     )
 
 
@@ -138,10 +153,21 @@ def queue(account: str, name: str, **settings: Any) -> QueueClient:  # noqa: ANN
     return QueueClient.from_connection_string(account, name, message_encode_policy=TextBase64EncodePolicy(), **settings)
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _seed() -> Policy:
+    """Return the policy in force until operators write one."""
+    from shared.core.policy import Policy  # noqa: PLC0415  loads when it is needed
+
+    return Policy(version="seed", tenants=_tenants(os.environ["TENANTS"]))
+
+
 def _tenants(text: str) -> Mapping[str, TenantPolicy]:
     from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
 
-    from shared.core.admission import TenantPolicy  # noqa: PLC0415
+    from shared.core.policy import TenantPolicy  # noqa: PLC0415
     from shared.events.ids import Tenant  # noqa: PLC0415
 
     return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)

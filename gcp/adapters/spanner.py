@@ -1,19 +1,23 @@
-"""The system of record on Spanner: `core.recording` decides inside one read-write transaction per message.
+"""The system of record on Spanner: what `core.recording` decides about a message is committed at once.
 
-The function given to Spanner reads, decides and buffers mutations, nothing else: it runs anew after an abort.
-https://cloud.google.com/spanner/docs/transactions
+The usual message is the next of its entity, whose head this process knows: it is committed without reading anything,
+in rows that Spanner refuses when the head is another one by now or something waits. Whatever is refused or unusual is
+decided inside a read-write transaction. The function given to Spanner for that reads, decides and buffers mutations,
+nothing else: it runs anew after an abort. https://cloud.google.com/spanner/docs/transactions
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 from google.cloud.spanner_v1 import COMMIT_TIMESTAMP, KeyRange, KeySet, param_types
 
+from gcp.adapters.heads import Heads
 from shared.core.recording import (
     WINDOW,
     AuditRow,
@@ -46,7 +50,17 @@ _BILLING = (
     *("EventId", "Tenant", "Task", "Entity", "Sequence", "Step", "Model"),
     *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion", "RecordedAt"),
 )
+_AWAITED = ""  # the event id of an inbox row whose number something parked waits for
 _PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")
+
+
+def _columns(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads a row's fields in order (`dataclasses.astuple` copies each of them deeply)."""
+    return attrgetter(*(field.name for field in fields(row)))
+
+
+_entity_values, _audit_values = _columns(EntityRecord), _columns(AuditRow)
+_billing_values, _parked_values = _columns(BillingRow), _columns(Parked)
 
 _AFTER_NUMBER = "Sequence > @afterSequence"
 _AFTER_CURSOR = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
@@ -59,6 +73,8 @@ _PASSING = (
     exceptions.ResourceExhausted,
     exceptions.RetryError,
 )
+# What Spanner says of a row that is there already, or that is to be changed and is not there.
+_REFUSALS = (exceptions.AlreadyExists, exceptions.NotFound)
 
 
 class SpannerRecords:
@@ -71,11 +87,16 @@ class SpannerRecords:
     def __init__(self, database: Database, *, patience: float = 20.0, retry_delay: float | None = None) -> None:
         self._database = database
         self._retry = {"timeout_secs": patience, "default_retry_delay": retry_delay}
+        self._heads = Heads()
 
     def apply(self, event: AnyEvent, at: datetime) -> Verdict:
-        """Record the event, all its rows in one transaction."""
+        """Record the event, all its rows in one commit."""
+        head = self._heads.take(event, at)
+        if head is not None and self._append(head, recording := decide(head, {}, event, at)):
+            self._heads.keep(recording.record, at)
+            return recording.verdict
         return self._record(
-            event.tenant, event.entity, event.sequence, lambda record, waiting: decide(record, waiting, event, at)
+            event.tenant, event.entity, event.sequence, lambda record, waiting: decide(record, waiting, event, at), at
         )
 
     def park(self, poison: Parked) -> Verdict:
@@ -126,20 +147,45 @@ class SpannerRecords:
         rows = self._select("Parked", _PARKED, named, _AFTER_CURSOR, after=after, limit=limit)
         return [_parked_from(row) for row in rows]
 
-    def _record(self, tenant: str, entity: str, sequence: int, decision: Decision) -> Verdict:
-        """Write what the decision says, and go on while parked items are due; the first verdict is the message's."""
+    def _append(self, head: EntityRecord, recording: Recording) -> bool:
+        """Write what follows `head`, unread; return whether it fitted.
 
-        def once(transaction: Transaction) -> Recording:
+        It does not where the number was settled or is awaited (its inbox row is there), where `head` is empty and the
+        entity is not new, and where it is not and the entity is unknown.
+        """
+        try:
+            with _verdicts(), self._database.batch(**self._retry) as batch:
+                put = batch.update if head.last else batch.insert
+                put("Entities", _ENTITIES, [(*_entity_values(recording.record), COMMIT_TIMESTAMP)])
+                batch.insert("Inbox", _INBOX, _inbox(recording.audit))
+                _add_trail(batch.insert, recording)
+        except _REFUSALS:
+            return False
+        return True
+
+    def _record(
+        self, tenant: str, entity: str, sequence: int, decision: Decision, at: datetime | None = None
+    ) -> Verdict:
+        """Write what the decision says, and go on while parked items are due; the first verdict is the message's.
+
+        `at` is a moment before, given for a head worth knowing afterwards.
+        """
+
+        def once(transaction: Transaction) -> tuple[Recording, bool]:
             record = _head(transaction, tenant, entity)
-            recording = decision(record, _waiting(transaction, record, sequence))
-            _write(transaction, recording)
-            return recording
+            waiting = _waiting(transaction, record, sequence)
+            recording = decision(record, waiting)
+            held = _is_held(recording, waiting)
+            _write(transaction, recording, held=held)
+            return recording, held
 
         with _verdicts():
-            recording: Recording = self._database.run_in_transaction(once, **self._retry)
-            verdict = recording.verdict
+            recording, held = self._database.run_in_transaction(once, **self._retry)
+            verdict: Verdict = recording.verdict
             while recording.more:
-                recording = self._database.run_in_transaction(once, **self._retry)
+                recording, held = self._database.run_in_transaction(once, **self._retry)
+        if at is not None and not held:
+            self._heads.keep(recording.record, at)
         return verdict
 
     def _select(
@@ -209,22 +255,38 @@ def _plain(time: datetime) -> datetime:
     return datetime.combine(time.date(), time.timetz())
 
 
-def _write(transaction: Transaction, recording: Recording) -> None:
+def _is_held(recording: Recording, waiting: Mapping[int, Parked]) -> bool:
+    """Whether anything stays parked, as far as was looked."""
+    left = any(number > recording.record.last for number in waiting)
+    return left or recording.more or recording.park is not None
+
+
+def _write(transaction: Transaction, recording: Recording, *, held: bool) -> None:
     """Buffer the rows, the entity's before those that lie under it."""
     record = recording.record
     if not (recording.audit or recording.park):
         return
-    transaction.insert_or_update("Entities", _ENTITIES, [(*astuple(record), COMMIT_TIMESTAMP)])
+    transaction.insert_or_update("Entities", _ENTITIES, [(*_entity_values(record), COMMIT_TIMESTAMP)])
     if recording.park:
-        transaction.insert_or_update("Parked", _PARKED, [astuple(recording.park)])
+        transaction.insert_or_update("Parked", _PARKED, [_parked_values(recording.park)])
+    inbox = _inbox(recording.audit)
+    if held:  # whoever knows of nothing parked must not take the next number without a look
+        inbox.append((record.tenant, record.entity, record.last + 1, _AWAITED, COMMIT_TIMESTAMP))
+    transaction.insert_or_update("Inbox", _INBOX, inbox)
     if not recording.audit:
         return
-    audit = recording.audit
-    inbox = [(row.tenant, row.entity, row.sequence, row.event_id, COMMIT_TIMESTAMP) for row in audit]
-    transaction.insert("Inbox", _INBOX, inbox)
-    transaction.insert("Audit", _AUDIT, [(*astuple(row), COMMIT_TIMESTAMP) for row in audit])
-    if recording.billing:
-        transaction.insert("Billing", _BILLING, [(*astuple(row), COMMIT_TIMESTAMP) for row in recording.billing])
+    _add_trail(transaction.insert, recording)
     key = (record.tenant, record.entity)
     settled = KeyRange(start_closed=key, end_closed=(*key, record.last))
     transaction.delete("Parked", KeySet(ranges=[settled]))
+
+
+def _inbox(audit: Sequence[AuditRow]) -> list[tuple[Any, ...]]:
+    return [(row.tenant, row.entity, row.sequence, row.event_id, COMMIT_TIMESTAMP) for row in audit]
+
+
+def _add_trail(insert: Callable[..., None], recording: Recording) -> None:
+    """Buffer the audit trail and the bill; a number is inserted there once, whatever the inbox has forgotten."""
+    insert("Audit", _AUDIT, [(*_audit_values(row), COMMIT_TIMESTAMP) for row in recording.audit])
+    if recording.billing:
+        insert("Billing", _BILLING, [(*_billing_values(row), COMMIT_TIMESTAMP) for row in recording.billing])

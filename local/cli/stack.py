@@ -34,7 +34,7 @@ def up(
     from local.stack import report, state  # noqa: PLC0415  `agentfabric --help` should not load them
     from local.stack.parts import all_parts  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     supervisor = _supervisor(home)
     started = supervisor.up(parts or (), keep=keep)
     folder = home / "stack"
@@ -87,7 +87,7 @@ def running(home: Path) -> Iterator[Client]:
     lacking = [f"{one.name} is missing: {one.install}" for one in examine(all_parts()) if one.found is None]
     if lacking:
         raise Stop("; ".join(lacking))
-    before = signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, terminated)
     folder = home / "stack"
     ran = bool(state.facts(folder))
     supervisor = _supervisor(home, err=True)
@@ -119,6 +119,6 @@ def _say_missing(started: Started) -> None:
         typer.echo(f"{name:{_NAME_WIDTH}} not started: it needs {need}")
 
 
-def _terminated(_number: int, _frame: object) -> NoReturn:
+def terminated(_number: int, _frame: object) -> NoReturn:
     """Let a polite kill stop what was started, like Ctrl-C does."""
     raise SystemExit(_TERMINATED)

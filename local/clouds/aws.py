@@ -1,8 +1,9 @@
-"""AWS on a laptop: API Gateway, Kinesis and Step Functions Express around the real Lambda handlers."""
+"""AWS on a laptop: API Gateway, Kinesis, SQS and Step Functions Express around the real Lambda handlers."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
+from aws.wiring import ports
 from local import asl
 from local.sqlite.broker import Message
-from shared.core.workflow import WORKFLOWS, pipeline_input, workflow
+from shared.core.routes import Lane, lane
+from shared.core.workflow import WORKFLOWS
 from shared.errors import Permanent, Transient
 from shared.events.catalog import parse
 from shared.render import FAILURE_FUNCTION, RECORD_FUNCTION, STEP_FUNCTION
@@ -22,6 +25,7 @@ from shared.render import asl as definition
 REGION = "local-1"
 _ACCOUNT = "000000000000"
 _STREAM = f"arn:aws:kinesis:{REGION}:{_ACCOUNT}:stream/work"
+_QUEUES = f"arn:aws:sqs:{REGION}:{_ACCOUNT}:"
 _FUNCTIONS = {STEP_FUNCTION: "step", RECORD_FUNCTION: "record", FAILURE_FUNCTION: "failure"}
 
 Json = dict[str, Any]
@@ -143,6 +147,49 @@ def _kinesis_record(message: Message) -> Json:
     }
 
 
+def in_lanes(messages: Sequence[Message]) -> list[tuple[Lane, Message]]:
+    """Return each placed task's message with its lane, the interactive ones before all others."""
+    found = [(_lane(message), message) for message in messages]
+    return sorted(found, key=lambda pair: pair[0] is not Lane.INTERACTIVE)
+
+
+def _lane(message: Message) -> Lane:
+    """Return where AWS's bus would have put the message; one that nobody can read is in no hurry."""
+    try:
+        return lane(parse(message.body).data.priority)
+    except (Permanent, AttributeError):
+        return Lane.BACKGROUND
+
+
+def deliver_placed(where: Lane, message: Message) -> None:
+    """Hand an SQS batch of one message to the lanes' consumer; Transient when it wants the message again."""
+    answer = invoke("run", {"Records": [_sqs_record(where, message)]})
+    if (answer or {}).get("batchItemFailures"):
+        raise Transient(f"the {where} lane's consumer reported it as failed")
+
+
+def _sqs_record(where: Lane, message: Message) -> Json:
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html ."""
+    return {
+        "messageId": str(message.id),
+        "receiptHandle": str(message.id),
+        "body": message.body,
+        "attributes": {
+            "ApproximateReceiveCount": str(message.attempts + 1),
+            "SentTimestamp": "0",
+            "SenderId": "local",
+            "ApproximateFirstReceiveTimestamp": "0",
+        },
+        "messageAttributes": {
+            name: {"stringValue": value, "dataType": "String"} for name, value in message.attributes.items()
+        },
+        "md5OfBody": hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"{_QUEUES}{where}",
+        "awsRegion": REGION,
+    }
+
+
 class Express:
     """Step Functions Express: the rendered definitions, each state one Lambda call. The `Pipelines` port."""
 
@@ -160,19 +207,14 @@ class Express:
             raise Transient(f"pipeline {name} timed out")
         raise Permanent(execution.cause or "the pipeline failed", code=execution.error or "pipeline-failed")
 
-    def start(self, message: Message, load: Any) -> None:  # noqa: ANN401  the tasks' loader
-        """Run what StartExecution would have started; a failed document has recorded its failure itself.
+    def start(self, workflow: str, name: str, given: Mapping[str, Any]) -> None:
+        """Run what was to be started alone to its end; a failed document has recorded its failure itself.
 
         Transient when the execution ended and its task did not: nobody else would take that document up again.
         """
-        event = parse(message.body)
-        task = load(event.tenant, event.taskid)
-        given = pipeline_input(task.tenant, task.id, 0)
-        execution = self._machines[workflow(task.workflow).name].run(
-            given, name=task.run_id, invoke=_invoke_state, clock=self._clock
-        )
-        if execution.status != "SUCCEEDED" and not load(event.tenant, event.taskid).over:
-            raise Transient(f"the pipeline of task {task.id} ended with {execution.error}, its task goes on")
+        execution = self._machines[workflow].run(dict(given), name=name, invoke=_invoke_state, clock=self._clock)
+        if execution.status != "SUCCEEDED" and not ports().tasks.load(given["tenant"], given["task"]).over:
+            raise Transient(f"pipeline {name} ended with {execution.error}, its task goes on")
 
 
 def _invoke_state(function: str, payload: Any) -> Any:  # noqa: ANN401  any JSON value

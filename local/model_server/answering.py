@@ -11,11 +11,12 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from local.model_server import schemas
 from local.model_server.exchange import Answer, Question
 from shared.core.completion import ClassProfile, Prompt, Purpose
+from shared.errors import Permanent
 from shared.models.extractive import Extractive, tokens
 
 _CHARACTERS_PER_TOKEN = 4
@@ -38,6 +39,15 @@ class _Message(BaseModel):
     text: str
     classes: tuple[_Class, ...] = ()
     answer_schema: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("answer_schema")
+    @classmethod
+    def _readable(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        try:
+            schemas.check(schema)
+        except Permanent as error:
+            raise ValueError(str(error)) from error
+        return schema
 
 
 def answer(question: Question) -> Answer:

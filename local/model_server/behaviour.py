@@ -52,17 +52,18 @@ def decide(deployment: Deployment, state: State, tokens: int, now: float, seed: 
     counted = replace(state, count=number)
     if phase is not None and phase.status is not None:
         wait = phase.latency.at(_luck(seed, number, "latency")) if phase.latency else 0.0
-        retry = _until_over(phase, now) if deployment.tells_when else None
-        return Decision(phase.kind, counted, wait, retry, phase, requests, words)
+        retry = _until_over(phase, now) if deployment.tells_limits else None
+        return Decision(phase.kind, counted, wait, retry, phase, *_told(deployment, requests, words))
     missing = max(_wait(requests, 1, deployment), _wait(words, tokens, deployment))
     if missing > 0:
-        told = missing if deployment.tells_when and math.isfinite(missing) else None
-        return Decision("429", counted, 0.0, told, None, requests, words)
+        told = missing if deployment.tells_limits and math.isfinite(missing) else None
+        return Decision("429", counted, 0.0, told, None, *_told(deployment, requests, words))
     requests, words = _drawn(requests, 1), _drawn(words, tokens)
     latency = (phase and phase.latency) or deployment.latency
     after = State(number, now, requests.left if requests else 0.0, words.left if words else 0.0)
     wait = latency.at(_luck(seed, number, "latency"))
-    return Decision(phase.kind if phase else "ok", after, wait, None, phase, requests, words)
+    kind = phase.kind if phase else "ok"
+    return Decision(kind, after, wait, None, phase, *_told(deployment, requests, words))
 
 
 def _phase(deployment: Deployment, number: int, now: float, seed: str) -> Phase | None:
@@ -112,6 +113,10 @@ def _meter(limit: int | None, burst: float, left: float, elapsed: float) -> Mete
 
 def _whole(limit: int, burst: float) -> float:
     return max(1.0, limit * burst / _MINUTE)
+
+
+def _told(deployment: Deployment, *meters: Meter | None) -> tuple[Meter | None, ...]:
+    return meters if deployment.tells_limits else (None, None)
 
 
 def _wait(meter: Meter | None, units: int, deployment: Deployment) -> float:

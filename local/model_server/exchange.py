@@ -26,7 +26,8 @@ class Call:
 class Question:
     """What a deployment is asked: the system's instruction and the user's text.
 
-    An answer must satisfy `schema` if there is one, and is given as input of `tool` if that is named.
+    An answer must satisfy `schema` if there is one, and is given as input of `tool` if that is named. `events`: a
+    stream of server-sent events is wanted, where the protocol knows another kind.
     """
 
     deployment: str
@@ -36,6 +37,7 @@ class Question:
     tool: str = ""
     max_tokens: int | None = None
     stream: bool = False
+    events: bool = True
     wants_usage: bool = True
 
 

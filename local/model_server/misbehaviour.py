@@ -27,10 +27,8 @@ def _dripping(reply: Reply, phase: Phase) -> Reply:
 
 
 def _broken(reply: Reply, phase: Phase) -> Reply:
-    """Promise all and cut the connection: what is sent always lacks its end, a stream's last chunk or a byte."""
-    whole = len(reply.content)
-    most = phase.after_bytes if reply.length is None else min(phase.after_bytes, whole - 1)
-    begun = _first(reply.chunks, most)
+    """Promise all and cut the connection; at least the last byte is never sent."""
+    begun = _first(reply.chunks, min(phase.after_bytes, len(reply.content) - 1))
     return Reply(reply.status, reply.headers, begun, reply.first_byte, reply.length, ending="broken")
 
 

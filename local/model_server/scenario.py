@@ -79,7 +79,8 @@ def _between(low: Percentile, high: Percentile, percent: float) -> float:
 class Quota(_Data):
     """So many requests and tokens a minute; `burst` says how many seconds' worth may be used at once.
 
-    Tokens are those of the question and those it allows for the answer, whatever the answer's length is then.
+    Tokens are those of the question and those it allows for the answer (512 if it does not say), whatever the
+    answer's length is then.
     """
 
     requests_per_minute: int | None = Field(default=None, gt=0)
@@ -125,13 +126,13 @@ class Phase(_Data):
 class Deployment(_Data):
     """One deployment. Of the phases that are on, the first that hits a request decides.
 
-    `tells_when` set to false leaves Retry-After and the like out of every refusal.
+    `tells_limits` set to false leaves out when to come back and what is left of a quota.
     """
 
     latency: Latency = Latency()
     quota: Quota = Quota()
     phases: tuple[Phase, ...] = ()
-    tells_when: bool = True
+    tells_limits: bool = True
 
 
 class Scenario(_Data):

@@ -5,8 +5,13 @@ Reads Gemini's dialect, too: types in capitals, `nullable`, numbers as text. An 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import Permanent
 
 Schema = Mapping[str, Any]
 
@@ -20,6 +25,34 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    type: str | list[str] = ""
+    enum: list[Any] = Field(default_factory=list)
+    properties: dict[str, _Shape] = Field(default_factory=dict)
+    required: list[str] = Field(default_factory=list)
+    items: _Shape | None = None
+    any_of: list[_Shape] = Field(default_factory=list, alias="anyOf")
+    one_of: list[_Shape] = Field(default_factory=list, alias="oneOf")
+    definitions: dict[str, _Shape] = Field(default_factory=dict, alias="$defs")
+    most_items: int = Field(default=0, ge=0, alias="maxItems")
+    least_items: int = Field(default=0, ge=0, alias="minItems")
+    longest: int = Field(default=0, ge=0, alias="maxLength")
+    shortest: int = Field(default=0, ge=0, alias="minLength")
+    minimum: float = 0
+    maximum: float = 0
+
+
+def check(schema: Schema) -> None:
+    """Permanent when this is no schema that we can read."""
+    try:
+        _Shape.model_validate(schema)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Permanent(f"no JSON schema: {first['msg']}", where=".".join(map(str, first["loc"]))) from error
 
 
 def conforms(value: object, schema: Schema, root: Schema | None = None) -> bool:
@@ -45,28 +78,26 @@ def sample(schema: Schema, root: Schema | None = None, depth: int = 0) -> Any:  
     """Return a plain value that satisfies the schema."""
     root = schema if root is None else root
     schema = _followed(schema, root)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    if "const" in schema or schema.get("enum"):
+        return schema.get("const", next(iter(schema.get("enum", ())), None))
+    if depth > _DEPTH:
+        return None
     choices = _choices(schema)
-    if choices or depth > _DEPTH:
-        return sample(choices[0], root, depth + 1) if choices and depth <= _DEPTH else None
-    match next(iter(_types(schema)), "object" if "properties" in schema else "string"):
-        case "object":
-            wanted = _properties(schema)
-            names = schema.get("required", wanted)
-            return {name: sample(wanted.get(name, {}), root, depth + 1) for name in names}
-        case "array":
-            return [sample(schema.get("items", {}), root, depth + 1) for _ in range(_number(schema, "minItems"))]
-        case "integer" | "number":
-            return _number(schema, "minimum")
-        case "boolean":
-            return False
-        case "null":
-            return None
-        case _:
-            return "text".ljust(_number(schema, "minLength"), ".")[: _number(schema, "maxLength", 80)]
+    if choices:
+        return sample(choices[0], root, depth + 1)
+    return _sample_of_type(schema, root, depth + 1)
+
+
+def _sample_of_type(schema: Schema, root: Schema, depth: int) -> object:
+    name = next(iter(_types(schema)), "object" if "properties" in schema else "string")
+    if name == "object":
+        wanted = _properties(schema)
+        return {part: sample(wanted.get(part, {}), root, depth) for part in schema.get("required", wanted)}
+    if name == "array":
+        return [sample(schema.get("items", {}), root, depth) for _ in range(_number(schema, "minItems"))]
+    if name == "string":
+        return "text".ljust(_number(schema, "minLength"), ".")[: _number(schema, "maxLength", 80)]
+    return {"boolean": False, "null": None}.get(name, _number(schema, "minimum"))
 
 
 def fitted(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
@@ -122,7 +153,7 @@ def _properties(schema: Schema) -> dict[str, Schema]:
 
 
 def _number(schema: Schema, name: str, default: int = 0) -> int:
-    return int(schema.get(name, default))
+    return math.ceil(float(schema.get(name, default)))
 
 
 def _parts_conform(value: object, schema: Schema, root: Schema) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC
 
 from local.sqlite.database import Database
 from shared.core.approval import Approval
@@ -38,6 +39,7 @@ class SqliteTasks:
         with self._database.transaction() as connection:
             _claim(connection, change)
             _write_task(connection, change)
+            _note_parked(connection, change.task)
             _write_events(connection, change)
             _write_belongings(connection, change)
 
@@ -47,6 +49,11 @@ class SqliteTasks:
             "SELECT body FROM tasks WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?", (tenant, after, limit)
         )
         return [Task.model_validate_json(body) for (body,) in rows]
+
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first."""
+        rows = self._read("SELECT tenant, id FROM parked ORDER BY since, tenant, id LIMIT ?", (limit,)).fetchall()
+        return [self.load(tenant, task) for tenant, task in rows]
 
 
 def _claim(connection: sqlite3.Connection, change: Change) -> None:
@@ -73,6 +80,15 @@ def _write_task(connection: sqlite3.Connection, change: Change) -> None:
         )
     if done.rowcount == 0:
         raise Conflict(f"task {task.id} is no longer at version {change.expected}")
+
+
+def _note_parked(connection: sqlite3.Connection, task: Task) -> None:
+    """Keep the index of parked tasks; only one that goes on or ends can have been parked."""
+    if task.parked_at is not None:
+        since = task.parked_at.astimezone(UTC).isoformat()
+        connection.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (task.tenant, task.id, since))
+    elif task.over or task.run > 1:
+        connection.execute("DELETE FROM parked WHERE tenant = ? AND id = ?", (task.tenant, task.id))
 
 
 def _write_events(connection: sqlite3.Connection, change: Change) -> None:

@@ -14,13 +14,16 @@ _PAGE = 500
 
 
 class Carried:
-    """Events as they were sent, and to which incarnation of the receivers; used by one thread."""
+    """Events as they were sent, each once, and to which incarnation of the receivers; used by one thread."""
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute("CREATE TABLE IF NOT EXISTS carried (id INTEGER PRIMARY KEY, body TEXT NOT NULL)")
+        # What cannot be sent is noted at every try, so a note that is there is enough.
+        self._connection.execute("DELETE FROM carried WHERE id NOT IN (SELECT MIN(id) FROM carried GROUP BY body)")
+        self._connection.execute("CREATE UNIQUE INDEX IF NOT EXISTS carried_once ON carried (body)")
         self._connection.execute("CREATE TABLE IF NOT EXISTS receiver (incarnation TEXT NOT NULL)")
 
     def close(self) -> None:
@@ -28,9 +31,12 @@ class Carried:
         self._connection.close()
 
     def add(self, bodies: Sequence[str]) -> None:
-        """Note what is about to be sent: what is noted and not sent is sent again, the other way it would be lost."""
+        """Note what is about to be sent: what is noted and not sent is sent again, the other way it would be lost.
+
+        The first note counts: an entity's events were noted in their order.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT INTO carried (body) VALUES (?)", [(body,) for body in bodies])
+        self._connection.executemany("INSERT OR IGNORE INTO carried (body) VALUES (?)", [(body,) for body in bodies])
         self._connection.execute("COMMIT")
 
     def is_for(self, incarnation: str) -> bool:

@@ -76,6 +76,8 @@ class Part:
 
     `ready` is asked until it says yes. `prepare` comes after that; it may be done again at any time, so it must
     not mind finding its work done. It returns facts: variables that other parts and clients get.
+
+    What a part acknowledged, or can be told again, outlives a kill; one that is not `killable` is only asked to end.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Part:
     ready: Callable[[Room], bool] = lambda _: True
     prepare: Callable[[Room], Mapping[str, str]] = _says_nothing
     patience: float = 60.0
+    killable: bool = True
 
     def missing(self) -> list[Requirement]:
         """Return what is required and not installed."""

@@ -85,6 +85,22 @@ class Supervisor:
                 shutil.rmtree(self._folder / "data", ignore_errors=True)
             return ran
 
+    def restart(self, name: str, *, kill: bool = False) -> None:
+        """Stop a part, or kill it as a crash would, and have it back on its ports with the data that it kept.
+
+        Who was told something that is not so any more is started again, too; everybody else runs on.
+        """
+        with self._alone():
+            if not self._state.lives(name):
+                raise Permanent(f"{name} does not run", code="not-up")
+            running = [one for one in self._state.entries if self._state.lives(one)]
+            process = self._state.entries[name].process
+            if kill and process is not None:
+                processes.strike(process)
+            self._stop([name])
+            plan, _ = self._plan(running)
+            self._start_all(plan, [])
+
     def log(self, name: str) -> Path:
         """Return where a part's log is."""
         return self._folder / "logs" / f"{name}.log"
@@ -110,7 +126,8 @@ class Supervisor:
         else:
             self._stop([name for name, entry in entries.items() if entry.process and name not in alive])
         if not alive and not keep:
-            shutil.rmtree(self._folder / "data", ignore_errors=True)
+            for kept in ("data", "logs"):
+                shutil.rmtree(self._folder / kept, ignore_errors=True)
             self._state.entries.clear()
             self._save()
 
@@ -192,18 +209,16 @@ class Supervisor:
         return given
 
     def _bring_up(self, part: Part, ports: Mapping[str, int], fresh: list[str]) -> None:
-        """Have a part running and prepared; one that runs is prepared again when what it needs is new."""
-        renewed = any(need in fresh for need in part.needs)
-        if self._state.lives(part.name) and not renewed:
+        """Have a part running and prepared; one that runs is started again when it was given other facts."""
+        room = self._room(part, ports)
+        if self._state.lives(part.name) and self._state.entries[part.name].given == _digest(room):
             self._say(part.name, "runs already")
             return
         began = time.monotonic()
-        room = self._room(part, ports)
-        if not self._runs_with(part, room):
-            self._stop([part.name] if part.name in self._state.entries else [])
-            self._say(part.name, "starting")
-            fresh.append(part.name)
-            self._launch(part, room)
+        self._stop([part.name] if part.name in self._state.entries else [])
+        self._say(part.name, "starting")
+        fresh.append(part.name)
+        self._launch(part, room)
         try:
             facts = part.prepare(room)
         except Failed:
@@ -213,12 +228,6 @@ class Supervisor:
         entry = self._state.entries[part.name]
         self._enter(part.name, replace(entry, facts=dict(facts), ready=True))
         self._say(part.name, f"ready in {time.monotonic() - began:.1f} s")
-
-    def _runs_with(self, part: Part, room: Room) -> bool:
-        """Tell whether the part's process runs, started with what the parts it needs say now."""
-        entry = self._state.entries.get(part.name)
-        lives = part.command is not None and self._state.lives(part.name)
-        return lives and entry is not None and entry.given == _digest(room)
 
     def _room(self, part: Part, ports: Mapping[str, int]) -> Room:
         folder = self._folder / "data" / part.name
@@ -237,9 +246,8 @@ class Supervisor:
 
     def _launch(self, part: Part, room: Room) -> None:
         """Start the part's process and wait until it is ready."""
-        self.log(part.name).write_bytes(b"")
         if part.command is None:
-            self._enter(part.name, Entry(None, room.ports))
+            self._enter(part.name, Entry(None, room.ports, given=_digest(room)))
             return
         command = part.command(room)
         environment = {**os.environ, **room.facts, **command.environment}

@@ -11,7 +11,7 @@ from shared.core import approval as approvals
 from shared.core.approval import Approval, Ruling, Vote
 from shared.core.decision import Decision
 from shared.core.journal import digest
-from shared.core.task import check_running, evolve
+from shared.core.task import check_open, evolve
 from shared.core.workflow import workflow
 from shared.errors import NotFound
 from shared.events.catalog import Cause
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 
-def approval_id(task: str, run: int, document: int) -> str:
-    """Return the id of a document's approval; asking again is asking the same."""
-    return derive("approval", task, run, document)
+def approval_id(task: str, document: int) -> str:
+    """Return the id of a document's approval; asking again, in a later run, is asking the same."""
+    return derive("approval", task, document)
 
 
 def request_approval(ports: Ports, tenant: str, task: str, document: int, *, source: str) -> Approval:
     """Ask for a document's approval, once, and return it."""
     current = ports.tasks.load(tenant, task)
-    asked = approval_id(task, current.run, document)
+    asked = approval_id(task, document)
     try:
         return ports.approvals.find(tenant, asked)
     except NotFound:
@@ -46,7 +46,7 @@ def _new(ports: Ports, task: Task, document: int, found: Findings) -> Approval:
     policy = workflow(task.workflow).checkpoint.policy
     now = ports.now()
     return Approval(
-        id=approval_id(task.id, task.run, document),
+        id=approval_id(task.id, document),
         tenant=task.tenant,
         task=task.id,
         entity=task.entity,
@@ -63,7 +63,7 @@ def _new(ports: Ports, task: Task, document: int, found: Findings) -> Approval:
 
 
 def _asked(task: Task, approval: Approval) -> Decision:
-    check_running(task)
+    check_open(task)
     ruling = approvals.request(approval)
     return Decision(evolve(task, *ruling.facts), ruling.facts, approvals=(ruling.approval,))
 
@@ -101,11 +101,12 @@ def _rule(
 
     def decide(task: Task) -> Decision:
         stored = ports.approvals.find(tenant, approval)
-        ruled = ruling(stored)
+        # A task that was parked meanwhile waits for it in another run.
+        ruled = ruling(stored.model_copy(update={"run": task.run}))
         latest[0] = ruled.approval
         if not ruled.facts and ruled.approval == stored:
             return Decision(task)
-        check_running(task)
+        check_open(task)
         return Decision(evolve(task, *ruled.facts), ruled.facts, approvals=(ruled.approval,))
 
     # The level makes ids of the same request differ when each of two levels' deadlines speaks through it.

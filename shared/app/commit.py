@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shared.app import leases
 from shared.core.decision import Decision
 from shared.core.routes import routes
+from shared.core.stepping import Spending, bill
 from shared.errors import Conflict, Duplicate, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
+from shared.events.ids import derive
 from shared.ports import Change, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shared.core.ledger import Lease
     from shared.core.task import Task
 
 _RACES = 8
@@ -54,6 +58,8 @@ def _once(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], claim:
     if decision.nothing:
         relay(ports, tenant=task.tenant, entity=task.entity)
         return task
+    if decision.task.over and not task.over and bill_the_rest(ports, task, leases.close(ports, task), cause.source):
+        raise Conflict("its bill was not complete")
     return _commit(ports, cause, decision, task.version, claim)
 
 
@@ -64,6 +70,20 @@ def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim
     ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals))
     send(ports, events)
     return task
+
+
+def bill_the_rest(ports: Ports, task: Task, lease: Lease | None, source: str) -> bool:
+    """Put on the bill what a crash left off it; False when the bill says what the lease was charged."""
+    if lease is None or leases.charged(lease) == task.spent:
+        return False
+    billed = False
+    for entry, charges in leases.unbilled(ports, task, lease):
+        spending = Spending(charges=charges)
+        name = derive(task.run_id, entry.document, entry.step, "bill", *(charge.draw for charge in charges))
+        cause = Cause(name, task.tenant, task.id, task.entity, source)
+        change(ports, cause, lambda now, entry=entry, spending=spending: bill(now, entry, spending))
+        billed = True
+    return billed
 
 
 def send(ports: Ports, events: Sequence[AnyEvent]) -> None:

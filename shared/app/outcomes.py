@@ -42,9 +42,14 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
 
 
 def fail_document(ports: Ports, tenant: str, task: str, document: int, why: Failure, *, source: str) -> Task:
-    """Note that a document cannot be reviewed, and why; nobody has to decide on it any more."""
+    """Note that a document cannot be reviewed, and why; nobody has to decide on it any more.
+
+    A pipeline that stopped because its task is parked failed at nothing: its next run goes on.
+    """
     current = ports.tasks.load(tenant, task)
     current.at(document)
+    if why.code == tasks.PARKED:
+        return current
     cause = Cause(derive(current.run_id, document, "fail"), tenant, task, current.entity, source)
 
     def decide(now: Task) -> Decision:
@@ -98,6 +103,6 @@ def _reviewed(ports: Ports, task: Task, document: int) -> DocumentReviewed:
 def _approval(ports: Ports, task: Task, document: int) -> Approval:
     """Return the approval of a document; Permanent when nobody asked for it."""
     try:
-        return ports.approvals.find(task.tenant, approval_id(task.id, task.run, document))
+        return ports.approvals.find(task.tenant, approval_id(task.id, document))
     except NotFound as missing:
         raise Permanent(f"document {document} needs an approval nobody asked for", code="approval-owed") from missing

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.app.commit import change, relay
+from shared.app.parking import Wait, give_back, give_way_to_others, park
+from shared.app.paying import UNKNOWN_OUTCOME, LeasePurse, models_for
 from shared.core import stepping
-from shared.core.completion import Completion, Prompt, Usage
-from shared.core.money import cost, total, worst_case
-from shared.core.stepping import Call
+from shared.core.pricing import worst_case
+from shared.core.stepping import Call, Spending
 from shared.core.workflow import Step, workflow
-from shared.errors import FabricError, Permanent, Transient
+from shared.core.task import PARKED
+from shared.errors import FabricError, Permanent, Throttled, Transient
 from shared.events.catalog import Cause
 from shared.events.ids import Position, TaskId, Tenant, derive
 from shared.tools.registry import Toolbox, get
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shared.core.decision import Decision
     from shared.core.journal import Entry
     from shared.core.task import Task
-    from shared.ports import Models, Ports
+    from shared.ports import Ports
 
 
 class StepRequest(BaseModel):
@@ -38,27 +39,6 @@ class StepRequest(BaseModel):
     step: str
     results: dict[str, Any] = {}
     fallback: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MeteredModels:
-    """The models, counting what is used and refusing what the attempt did not set money aside for."""
-
-    models: Models
-    entry: Entry
-    used: list[Usage] = field(default_factory=list)
-
-    def complete(self, prompt: Prompt) -> Completion:
-        """Answer within what is set aside; Permanent, before anything is paid, when the call could cost more."""
-        left = self.entry.reserved - total(self.used)
-        most = worst_case(prompt.tokens_in, prompt.max_output_tokens)
-        if most > left:
-            what = f"a call of step {self.entry.step} may cost {most} micro-USD, {left} of what it set aside are left"
-            raise Permanent(what, code="budget-used-up")
-        completion = self.models.complete(prompt)
-        cost(completion.usage)  # a model nobody has priced ends the step here, not in the middle of its bookkeeping
-        self.used.append(completion.usage)
-        return completion
 
 
 def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]:
@@ -76,6 +56,8 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
         return entry.output
     if entry is not None:  # this repeats an attempt that may have ended before it spoke
         relay(ports, tenant=task.tenant, entity=task.entity)
+    if step.tokens is not None:
+        give_way_to_others(ports, task, _cause(task, call, entry.attempt if entry else 0, "yield", source))
     begun = _begin(ports, task, step, call, entry, source)
     return _attempt(ports, task, step, call, begun, source)
 
@@ -87,7 +69,7 @@ def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None
     def decide(current: Task) -> Decision:
         if ports.journal.find(task.tenant, task.id, call.document, call.step) != entry:
             raise busy
-        return stepping.start(current, step, call, entry)
+        return stepping.start(current, step, call, entry, most=worst_case(ports.policy(), [step]))
 
     attempt = entry.attempt + 1 if entry else 1
     change(ports, _cause(task, call, attempt, "start", source), decide)
@@ -98,26 +80,59 @@ def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None
 
 
 def _attempt(ports: Ports, task: Task, step: Step, call: Call, entry: Entry, source: str) -> dict[str, Any]:
-    models = MeteredModels(ports.models, entry)
+    purse, tool = LeasePurse(ports, task, entry), get(entry.tool)
+    models = models_for(ports, purse, step, cacheable=tool.cacheable)
     try:
-        output = get(entry.tool).run(call.arguments, Toolbox(ports.documents, models)).model_dump(mode="json")
+        output = tool.run(call.arguments, Toolbox(ports.documents, models)).model_dump(mode="json")
     except (Permanent, Transient) as error:
+        wait = _wait_of(ports, error)
+        if wait is not None:
+            raise _give_way(ports, _cause(task, call, entry.attempt, "wait", source), entry, wait, purse) from error
         final = isinstance(error, Permanent) or entry.attempt >= step.retry.attempts
-        _note_failure(ports, _cause(task, call, entry.attempt, "fail", source), entry, error, models.used, final=final)
+        cause = _cause(task, call, entry.attempt, "fail", source)
+        _note_failure(ports, cause, entry, error, purse.spending, final=final)
         raise
-    return _conclude(ports, _cause(task, call, entry.attempt, "finish", source), entry, output, models.used)
+    return _conclude(ports, _cause(task, call, entry.attempt, "finish", source), entry, output, purse.spending)
+
+
+def _wait_of(ports: Ports, error: FabricError) -> Wait | None:
+    """Return what a step has to wait for, when it did not fail."""
+    if isinstance(error, Throttled):
+        if error.code == "stopped":
+            return Wait("stopped", str(error))
+        return Wait("throttled", str(error), ports.now() + timedelta(seconds=error.retry_after))
+    code = error.code if isinstance(error, Permanent) else ""
+    if code == "budget-used-up" or (code == UNKNOWN_OUTCOME and ports.policy().on_unknown == "ask"):
+        return Wait("budget", str(error))
+    return Wait("quota", str(error)) if code == "lease-over" else None
+
+
+def _give_way(ports: Ports, cause: Cause, entry: Entry, wait: Wait, purse: LeasePurse) -> Permanent:
+    """Park the step's task and take the attempt back; return what tells the pipeline to stop here."""
+
+    def decide(current: Task) -> Decision:
+        stored = _stored(ports, entry)
+        if stored.attempt != entry.attempt or stored.done:
+            return stepping.bill(current, stored, purse.spending)
+        back = stepping.give_way(current, stored, purse.spending)
+        waits = park(ports, back.task, wait, entry.document)
+        return replace(waits, facts=(*back.facts, *waits.facts), entry=back.entry)
+
+    parked = change(ports, cause, decide, claim=cause.id)
+    give_back(ports, parked)
+    return Permanent(f"the task waits: {wait.reason}", code=PARKED)
 
 
 def _conclude(
-    ports: Ports, cause: Cause, entry: Entry, output: dict[str, Any], used: Sequence[Usage]
+    ports: Ports, cause: Cause, entry: Entry, output: dict[str, Any], spending: Spending
 ) -> dict[str, Any]:
     """Write the result down, unless another attempt was faster; return the one that is in the journal."""
 
     def decide(current: Task) -> Decision:
         stored = _stored(ports, entry)
         if stored.done or stored.input_sha256 != entry.input_sha256:
-            return stepping.meter(current, stored, used)
-        return stepping.finish(current, stored, output, used)
+            return stepping.bill(current, stored, spending)
+        return stepping.finish(current, stored, output, spending)
 
     change(ports, cause, decide, claim=cause.id)
     stored = _stored(ports, entry)
@@ -127,7 +142,7 @@ def _conclude(
 
 
 def _note_failure(
-    ports: Ports, cause: Cause, entry: Entry, error: FabricError, used: Sequence[Usage], *, final: bool
+    ports: Ports, cause: Cause, entry: Entry, error: FabricError, spending: Spending, *, final: bool
 ) -> None:
     """Write the failure down, unless another attempt took the step over."""
     code = error.code if isinstance(error, Permanent) else "transient"
@@ -135,8 +150,8 @@ def _note_failure(
     def decide(current: Task) -> Decision:
         stored = _stored(ports, entry)
         if stored != entry:
-            return stepping.meter(current, stored, used)
-        return stepping.fail(current, entry, code, str(error), final=final, usages=used)
+            return stepping.bill(current, stored, spending)
+        return stepping.fail(current, entry, code, str(error), final=final, spending=spending)
 
     change(ports, cause, decide, claim=cause.id)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.app import leases, ledger
 from shared.app.approvals import approval_id
 from shared.app.commit import change, create
 from shared.core import task as tasks
 from shared.core.admission import Submission, admit, tenant_policy
 from shared.core.approval import Approval, withdraw
 from shared.core.decision import Decision
+from shared.core.pricing import worst_case
 from shared.errors import Forbidden, Permanent
 from shared.events.catalog import AnyEvent, Cause
 from shared.events.ids import derive
@@ -44,7 +46,8 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     )
     cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
     try:
-        budget = admit(submission, policy)
+        budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps))
+        ledger.open_lease(ports, tenant, leases.ask(ports, task, budget), leases.limits_of(policy))
     except Forbidden as refusal:
         made = create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
@@ -75,8 +78,8 @@ def _asks_for(task: Task, submission: Submission) -> bool:
 
 
 def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
-    """Place an admitted task; other events are none of the dispatcher's business."""
-    if event.type != "task.admitted":
+    """Place a task that was admitted or goes on; other events are none of the dispatcher's business."""
+    if event.type not in {"task.admitted", "task.resumed"}:
         return None
     return change(ports, Cause.of(event, source), tasks.place, claim=f"dispatch:{event.id}")
 
@@ -96,5 +99,5 @@ def cancel(ports: Ports, tenant: str, task: str, by: str, reason: str, *, source
 def _withdrawn(ports: Ports, task: Task) -> tuple[Approval, ...]:
     """Return the task's pending approvals as nobody's business any more."""
     waiting = (document for document, done in enumerate(task.progress) if done is tasks.Progress.WAITING)
-    asked = (ports.approvals.find(task.tenant, approval_id(task.id, task.run, document)) for document in waiting)
+    asked = (ports.approvals.find(task.tenant, approval_id(task.id, document)) for document in waiting)
     return tuple(map(withdraw, asked))

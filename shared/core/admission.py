@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.core.workflow import workflow
+from shared.core.policy import TenantPolicy
+from shared.core.workflow import Workflow, workflow
 from shared.errors import Forbidden, Permanent
 from shared.events.document import DocumentRef
 from shared.events.ids import Entity, Tenant
 from shared.events.task import Priority
-
-
-class TenantPolicy(BaseModel):
-    """What a tenant may do; amounts in micro-USD per task."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_budget: int = Field(default=1_000_000, gt=0)
-    workflows: tuple[str, ...] = ("document-review",)
 
 
 class Submission(BaseModel):
@@ -43,7 +35,7 @@ def tenant_policy(tenants: Mapping[Tenant, TenantPolicy], tenant: Tenant) -> Ten
     return policy
 
 
-def admit(submission: Submission, policy: TenantPolicy) -> int:
+def admit(submission: Submission, policy: TenantPolicy, worst_of: Callable[[Workflow], int]) -> int:
     """Return the budget of the task, in micro-USD.
 
     Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for more documents than one
@@ -60,7 +52,7 @@ def admit(submission: Submission, policy: TenantPolicy) -> int:
             code="too-many",
             where="documents",
         )
-    worst = flow.reserve * count
+    worst = worst_of(flow) * count
     budget = submission.budget_micro_usd or worst
     if budget < worst:
         raise Permanent(

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.errors import Forbidden, Permanent
 from shared.events.approval import (
+    About,
     ApprovalDecided,
     ApprovalEscalated,
     ApprovalExpired,
@@ -68,7 +69,10 @@ class Vote(BaseModel):
 
 
 class Approval(BaseModel):
-    """One decision a human owes, about exactly the content whose digest it carries."""
+    """One decision a human owes, about exactly the content whose digest it carries.
+
+    `amount` is how many micro-USD more a run asks for, when it is about the budget.
+    """
 
     model_config = _FROZEN
 
@@ -89,6 +93,8 @@ class Approval(BaseModel):
     status: Status = "pending"
     votes: tuple[Vote, ...] = ()
     expired: bool = False
+    about: About = "document"
+    amount: int = 0
 
     @property
     def approvers(self) -> tuple[str, ...]:
@@ -129,6 +135,7 @@ def request(approval: Approval) -> Ruling:
                 digest=approval.digest,
                 approvers=approval.approvers,
                 deadline=approval.deadline,
+                about=approval.about,
             ),
         ),
     )
@@ -155,14 +162,14 @@ def _escalated(approval: Approval) -> tuple[Approval, Fact]:
     deadline = approval.deadline + timedelta(seconds=approval.policy.levels[level].wait)
     after = approval.model_copy(update={"level": level, "deadline": deadline})
     return after, ApprovalEscalated(
-        approval=after.id, document=after.document, level=level, approvers=after.approvers, deadline=deadline
+        approval=after.id, document=after.document, level=level, approvers=after.approvers, deadline=deadline, about=after.about
     )
 
 
 def _expired(approval: Approval) -> tuple[Approval, Fact]:
     verdict = approval.policy.default
     after = approval.model_copy(update={"status": verdict, "expired": True})
-    return after, ApprovalExpired(approval=after.id, document=after.document, verdict=verdict)
+    return after, ApprovalExpired(approval=after.id, document=after.document, verdict=verdict, about=after.about)
 
 
 def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
@@ -237,5 +244,6 @@ def _counted(ruling: Ruling, said: Vote) -> Ruling:
         comment=said.comment,
         digest=approval.digest,
         run=approval.run,
+        about=approval.about,
     )
     return Ruling(approval, (*ruling.facts, fact))

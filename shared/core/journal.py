@@ -9,10 +9,20 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 
+class Line(BaseModel):
+    """A line of the bill: its number in the task's, and what it says in micro-USD."""
+
+    model_config = ConfigDict(frozen=True)
+
+    line: int
+    cost: int
+
+
 class Entry(BaseModel):
     """One step of one document: started (no output yet) or done.
 
-    `reserved` and `cost` are micro-USD; `tool` tells whether the answer is the step's own or its fallback's.
+    `cost` is micro-USD; `billed` tells which draws of the lease are on the bill already, so that each is there once;
+    `tool` tells whether the answer is the step's own or its fallback's.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,8 +34,8 @@ class Entry(BaseModel):
     tool: str
     input_sha256: str
     attempt: int = 1
-    reserved: int = 0
     cost: int = 0
+    billed: dict[str, Line] = {}
     output: dict[str, Any] | None = None
 
     @property

@@ -42,10 +42,5 @@ def total(usages: Iterable[Usage]) -> int:
     return sum(map(cost, usages))
 
 
-def worst_case(tokens_in: int, tokens_out: int) -> int:
-    """Return the most such a call can cost on any model we have a price for."""
-    return max(_ceil(tokens_in * price.tokens_in + tokens_out * price.tokens_out) for price in PRICES.values())
-
-
 def _ceil(micro_usd_millions: int) -> int:
     return -(-micro_usd_millions // _MILLION)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.events.catalog import AnyEvent
+    from shared.events.task import Priority
 
 
 class Route(StrEnum):
     """A destination every deployment has.
 
-    WORK: AWS Kinesis, to be dispatched. PIPELINE: AWS Step Functions, to be run. REVIEWS: Azure queue, to be
-    started, signalled or stopped. RECORDS: GCP Pub/Sub, to be written down.
+    WORK: AWS Kinesis, to be dispatched. PIPELINE: AWS SQS, a lane to Step Functions, to be run. REVIEWS: Azure
+    queue, to be started, signalled or stopped. RECORDS: GCP Pub/Sub, to be written down.
     """
 
     WORK = "work"
@@ -22,9 +23,16 @@ class Route(StrEnum):
     RECORDS = "records"
 
 
+class Lane(StrEnum):
+    """What waits on the route PIPELINE, waits in one of two lanes: a person waits for it, or nobody does."""
+
+    INTERACTIVE = "interactive"
+    BACKGROUND = "background"
+
+
 _ALSO: dict[str, Route] = {
     "task.admitted": Route.WORK,
-    "approval.decided": Route.REVIEWS,
+    "task.resumed": Route.WORK,
 }
 
 
@@ -34,5 +42,12 @@ def routes(event: AnyEvent) -> tuple[Route, ...]:
         return (Route.PIPELINE if event.data.cloud == "aws" else Route.REVIEWS, Route.RECORDS)
     if event.type == "task.cancelled" and event.data.placed_on == "azure":
         return (Route.REVIEWS, Route.RECORDS)
+    if event.type == "approval.decided" and event.data.about == "document":
+        return (Route.REVIEWS, Route.RECORDS)
     also = _ALSO.get(event.type)
     return (Route.RECORDS,) if also is None else (also, Route.RECORDS)
+
+
+def lane(priority: Priority) -> Lane:
+    """Return the lane of a priority: only who asks for it is in the fast one."""
+    return Lane.INTERACTIVE if priority == "interactive" else Lane.BACKGROUND

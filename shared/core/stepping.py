@@ -1,28 +1,27 @@
-"""Steps of a run: start (set money aside, write the intent), finish, fail.
+"""Steps of a run: start (write the intent), finish, fail, give way; and the bill of what its calls drew.
 
-What was used is always billed: by a failed attempt, too, and by one whose result came too late.
+What was used is always billed, once: by a failed attempt, too, and by one whose result came too late.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.core.decision import Decision
-from shared.core.journal import Entry, digest
-from shared.core.money import PRICE_VERSION, cost, total
+from shared.core.journal import Entry, Line, digest
 from shared.core.task import Task, check_running, evolve, is_settled
 from shared.core.workflow import Step
 from shared.errors import Permanent
 from shared.events.step import StepCompleted, StepFailed, StepStarted
 from shared.events.tool import ToolCalled
-from shared.events.usage import UsageMetered
+from shared.events.usage import UsageCorrected, UsageMetered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from shared.core.completion import Usage
     from shared.events.envelope import Fact
+
+Outcome = Literal["answered", "repaired", "failed", "hedged", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +39,37 @@ class Call:
         return digest({"arguments": self.arguments, "fallback": self.fallback})
 
 
-def start(task: Task, step: Step, call: Call, entry: Entry | None) -> Decision:
-    """Write the intent and set aside the step's worst case; a second attempt keeps what the first left of it.
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one draw of the run's lease cost, in micro-USD, and what for."""
 
-    Permanent when the task is over, or its budget cannot bear the step.
-    """
+    draw: str
+    deployment: str
+    model: str
+    tokens_in: int
+    tokens_out: int
+    cost: int
+    price_version: str
+    outcome: Outcome = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What an attempt did with money: why which model was asked, what was saved, and the charges."""
+
+    notes: tuple[Fact, ...] = ()
+    charges: tuple[Charge, ...] = ()
+
+
+NOTHING = Spending()
+
+
+def start(task: Task, step: Step, call: Call, entry: Entry | None, *, most: int) -> Decision:
+    """Write the intent to do a step that may cost up to `most`; Permanent when the task does not run."""
     check_running(task)
     if call.fallback and step.fallback is None:
         raise Permanent(f"step {step.name} has no fallback", code="no-fallback", where="fallback")
-    again = entry is not None and entry.input_sha256 == call.input_sha256
-    held = entry.reserved if entry else 0
-    reserve = held if again and held else (0 if call.fallback else step.reserve)
-    if task.spent + task.reserved - held + reserve > task.budget:
-        left = task.budget - task.spent - task.reserved + held
-        raise Permanent(
-            f"step {step.name} may cost {reserve} micro-USD, the task has {left} left of {task.budget}",
-            code="budget-used-up",
-        )
     tool = step.fallback if call.fallback and step.fallback else step.tool
-    attempt = (entry.attempt if entry else 0) + 1
-    fact = StepStarted(
-        document=call.document,
-        step=step.name,
-        tool=tool,
-        attempt=attempt,
-        input_sha256=call.input_sha256,
-        reserved_micro_usd=reserve,
-    )
-    after = evolve(task, fact).model_copy(update={"reserved": task.reserved - held + reserve})
     begun = Entry(
         tenant=task.tenant,
         task=task.id,
@@ -75,77 +77,108 @@ def start(task: Task, step: Step, call: Call, entry: Entry | None) -> Decision:
         step=step.name,
         tool=tool,
         input_sha256=call.input_sha256,
-        attempt=attempt,
-        reserved=reserve,
+        attempt=(entry.attempt if entry else 0) + 1,
         cost=entry.cost if entry else 0,
+        billed=entry.billed if entry else {},
     )
-    return Decision(after, (fact,), entry=begun)
+    fact = StepStarted(
+        document=begun.document,
+        step=begun.step,
+        tool=tool,
+        attempt=begun.attempt,
+        input_sha256=begun.input_sha256,
+        reserved_micro_usd=most,
+    )
+    return Decision(evolve(task, fact), (fact,), entry=begun)
 
 
-def finish(task: Task, entry: Entry, output: dict[str, Any], usages: Sequence[Usage]) -> Decision:
-    """Write the result, what it cost, and give back what was set aside and not used."""
+def finish(task: Task, entry: Entry, output: dict[str, Any], spending: Spending = NOTHING) -> Decision:
+    """Write the result and what it cost."""
+    paid = bill(task, entry, spending)
     if is_settled(task, entry.document):
-        return meter(task, entry, usages)
-    spent = total(usages)
-    facts: list[Fact] = [
+        return paid
+    billed = paid.entry or entry
+    facts = (
         ToolCalled(
             tool=entry.tool,
             document=entry.document,
             step=entry.step,
             input_sha256=entry.input_sha256,
             output_sha256=digest(output),
-        )
-    ]
-    facts += [_metered(entry, usage) for usage in usages]
-    facts.append(
+        ),
         StepCompleted(
             document=entry.document,
             step=entry.step,
             attempt=entry.attempt,
             output_sha256=digest(output),
-            cost_micro_usd=spent,
-        )
+            cost_micro_usd=sum({charge.draw: charge.cost for charge in spending.charges}.values()),
+        ),
     )
-    money = {"reserved": task.reserved - entry.reserved, "spent": task.spent + spent}
-    done = entry.model_copy(update={"output": output, "cost": entry.cost + spent, "reserved": 0})
-    return Decision(evolve(task, *facts).model_copy(update=money), tuple(facts), entry=done)
+    done = billed.model_copy(update={"output": output})
+    return Decision(evolve(paid.task, *facts), (*paid.facts, *facts), entry=done)
 
 
-def _metered(entry: Entry, usage: Usage) -> UsageMetered:
-    return UsageMetered(
-        document=entry.document,
-        step=entry.step,
-        model=usage.model,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        cost_micro_usd=cost(usage),
-        price_version=PRICE_VERSION,
-    )
-
-
-def fail(task: Task, entry: Entry, code: str, reason: str, *, final: bool, usages: Sequence[Usage] = ()) -> Decision:
-    """Write why an attempt failed and what it cost; the rest of what it had set aside stays until the last word."""
+def fail(
+    task: Task, entry: Entry, code: str, reason: str, *, final: bool, spending: Spending = NOTHING
+) -> Decision:
+    """Write why an attempt failed and what it cost."""
+    paid = bill(task, entry, spending)
     if is_settled(task, entry.document):
-        return meter(task, entry, usages)
+        return paid
     fact = StepFailed(
         document=entry.document, step=entry.step, attempt=entry.attempt, code=code, reason=reason, final=final
     )
-    if not final and not usages:
-        return Decision(evolve(task, fact), (fact,))
-    paid = meter(task, entry, usages)
-    drawn = paid.entry or entry
-    freed = drawn.reserved if final else 0
-    after = evolve(paid.task, fact).model_copy(update={"reserved": paid.task.reserved - freed})
-    return Decision(after, (*paid.facts, fact), entry=drawn.model_copy(update={"reserved": drawn.reserved - freed}))
+    return Decision(evolve(paid.task, fact), (*paid.facts, fact), entry=paid.entry)
 
 
-def meter(task: Task, entry: Entry, usages: Sequence[Usage]) -> Decision:
-    """Bill what an attempt without a result used, as far as possible from what was set aside for its step."""
-    if not usages:
+def give_way(task: Task, entry: Entry, spending: Spending = NOTHING) -> Decision:
+    """Take the attempt back, as nothing failed: the next run's is the same one. What it cost is billed."""
+    paid = bill(task, entry, spending)
+    if is_settled(task, entry.document):
+        return paid
+    back = (paid.entry or entry).model_copy(update={"attempt": entry.attempt - 1})
+    return Decision(paid.task, paid.facts, entry=back)
+
+
+def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
+    """Put on the bill what is not on it yet, and correct what turned out otherwise."""
+    facts: list[Fact] = list(spending.notes)
+    billed, lines = dict(entry.billed), task.lines
+    for charge in spending.charges:
+        known = billed.get(charge.draw)
+        if known is None:
+            lines += 1
+            facts.append(_metered(entry, charge, lines))
+        elif known.cost != charge.cost:
+            facts.append(_corrected(entry, charge, known))
+        billed[charge.draw] = Line(line=known.line if known else lines, cost=charge.cost)
+    if not facts:
         return Decision(task)
-    facts = tuple(_metered(entry, usage) for usage in usages)
-    spent = total(usages)
-    drawn = min(spent, entry.reserved, task.reserved)
-    money = {"spent": task.spent + spent, "reserved": task.reserved - drawn}
-    billed = entry.model_copy(update={"cost": entry.cost + spent, "reserved": entry.reserved - drawn})
-    return Decision(evolve(task, *facts).model_copy(update=money), facts, entry=billed)
+    more = sum(line.cost for line in billed.values()) - sum(line.cost for line in entry.billed.values())
+    after = evolve(task, *facts).model_copy(update={"spent": task.spent + more, "lines": lines})
+    return Decision(after, tuple(facts), entry=entry.model_copy(update={"billed": billed, "cost": entry.cost + more}))
+
+
+def _metered(entry: Entry, charge: Charge, line: int) -> UsageMetered:
+    return UsageMetered(
+        document=entry.document,
+        step=entry.step,
+        model=charge.model,
+        tokens_in=charge.tokens_in,
+        tokens_out=charge.tokens_out,
+        cost_micro_usd=charge.cost,
+        price_version=charge.price_version,
+        line=line,
+        deployment=charge.deployment,
+        outcome=charge.outcome,
+    )
+
+
+def _corrected(entry: Entry, charge: Charge, known: Line) -> UsageCorrected:
+    return UsageCorrected(
+        document=entry.document,
+        step=entry.step,
+        line=known.line,
+        was_micro_usd=known.cost,
+        cost_micro_usd=charge.cost,
+    )

@@ -38,13 +38,39 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         f"{said.submitted_by} submitted {_documents(len(said.documents))} to {said.workflow}",
         "",
     ),
-    "task.admitted": lambda said: (f"admitted with a budget of {usd(said.budget_micro_usd)}", said.reason),
+    "task.admitted": lambda said: (
+        f"admitted with a budget of {usd(said.budget_micro_usd)}"
+        + ("" if said.left_micro_usd is None else f", {usd(said.left_micro_usd)} left to the tenant")
+        + (f"; {said.turned_away} requests before it came too fast" if said.turned_away else ""),
+        said.reason,
+    ),
     "task.rejected": lambda said: (f"refused ({said.code})", said.reason),
     "task.placed": lambda said: (f"placed on {said.cloud}", said.reason),
+    "task.parked": lambda said: (
+        f"parked ({said.code})" + (f" until {said.until:%Y-%m-%d %H:%M:%S} UTC" if said.until else ""),
+        said.reason,
+    ),
+    "task.resumed": lambda said: (
+        f"goes on as run {said.run} with a budget of {usd(said.budget_micro_usd)}",
+        said.reason,
+    ),
     "step.started": lambda said: (
         f"document {said.document}: {said.step} started, attempt {said.attempt}"
-        + (f", {usd(said.reserved_micro_usd)} set aside" if said.reserved_micro_usd else ""),
+        + (f", {usd(said.reserved_micro_usd)} at most" if said.reserved_micro_usd else ""),
         "",
+    ),
+    "model.routed": lambda said: (
+        f"document {said.document}: {said.step} asks {said.deployment} ({_attempt(said)}),"
+        f" {usd(said.worst_micro_usd)} at most of {usd(said.left_micro_usd)} left",
+        "; ".join([said.reason, *(f"not {one.deployment}: {one.reason}" for one in said.refused)]),
+    ),
+    "usage.saved": lambda said: (
+        f"document {said.document}: {said.step} was answered before, {usd(said.saved_micro_usd)} saved",
+        f"from the {said.by}, by {said.model}",
+    ),
+    "usage.corrected": lambda said: (
+        f"document {said.document}: {said.step} cost {usd(said.cost_micro_usd)}, not {usd(said.was_micro_usd)}",
+        f"line {said.line} of the bill was charged at its worst case until its end was known",
     ),
     "step.completed": lambda said: (
         f"document {said.document}: {said.step} done for {usd(said.cost_micro_usd)}",
@@ -55,23 +81,24 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         said.reason,
     ),
     "usage.metered": lambda said: (
-        f"document {said.document}: {_tokens(said)} = {usd(said.cost_micro_usd)}",
+        f"document {said.document}: {_tokens(said)} = {usd(said.cost_micro_usd)}"
+        + ("" if said.outcome == "answered" else f" ({said.outcome})"),
         f"prices of {said.price_version}",
     ),
     "approval.requested": lambda said: (
-        f"document {said.document}: asked {_people(said.approvers)} to decide by {_minute(said)}",
+        f"{_about(said)}: asked {_people(said.approvers)} to decide by {_minute(said)}",
         said.reason,
     ),
     "approval.escalated": lambda said: (
-        f"document {said.document}: nobody answered, {_people(said.approvers)} may decide until {_minute(said)}",
+        f"{_about(said)}: nobody answered, {_people(said.approvers)} may decide until {_minute(said)}",
         "",
     ),
     "approval.decided": lambda said: (
-        f"document {said.document}: {said.verdict} by {_people(said.by)}",
+        f"{_about(said)}: {said.verdict} by {_people(said.by)}",
         said.comment,
     ),
     "approval.expired": lambda said: (
-        f"document {said.document}: {said.verdict}, because nobody decided in time",
+        f"{_about(said)}: {said.verdict}, because nobody decided in time",
         "",
     ),
     "document.reviewed": lambda said: (
@@ -95,6 +122,15 @@ def _tokens(used: Any) -> str:  # noqa: ANN401  a fact of one type
     return f"{used.model} read {used.tokens_in} and wrote {used.tokens_out} tokens"
 
 
+def _attempt(routed: Any) -> str:  # noqa: ANN401  a fact of one type
+    how = routed.kind if routed.attempt == 1 else f"{routed.kind}, attempt {routed.attempt}"
+    return f"{how}, after {routed.after}" if routed.after else how
+
+
+def _about(asked: Any) -> str:  # noqa: ANN401  a fact of one type
+    return "more budget" if asked.about == "budget" else f"document {asked.document}"
+
+
 def _minute(asked: Any) -> str:  # noqa: ANN401  a fact of one type
     return f"{asked.deadline:%Y-%m-%d %H:%M} UTC"
 
@@ -105,10 +141,11 @@ def _people(names: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Cost:
-    """One node of a cost tree: its own micro-USD, and what lies below it."""
+    """One node of a cost tree, in micro-USD: its own and what lies below it; `saved` was not paid again."""
 
     name: str
     own: int = 0
+    spared: int = 0
     parts: dict[str, Cost] = field(default_factory=dict)
 
     @property
@@ -116,17 +153,37 @@ class Cost:
         """The node's cost with all below it."""
         return self.own + sum(part.total for part in self.parts.values())
 
+    @property
+    def saved(self) -> int:
+        """What the node and all below it did not have to pay."""
+        return self.spared + sum(part.saved for part in self.parts.values())
+
     def part(self, name: str) -> Cost:
         """Return the child of that name, made on first use."""
         return self.parts.setdefault(name, Cost(name))
 
 
 def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
-    """Return what a task cost: task → document → step → model."""
+    """Return what a task cost: task → document → step → call, each call as it was corrected last."""
     tree = Cost(f"task {task}")
+    lines: dict[int, Cost] = {}
     for event in events:
+        said = event.data
         if event.type == "usage.metered":
-            used = event.data
-            model = tree.part(f"document {used.document}").part(used.step).part(used.model)
-            model.own += used.cost_micro_usd
+            call = _step(tree, said).part(_call(said))
+            call.own += said.cost_micro_usd
+            lines[said.line] = call
+        elif event.type == "usage.corrected":
+            lines[said.line].own += said.cost_micro_usd - said.was_micro_usd
+        elif event.type == "usage.saved":
+            _step(tree, said).part(f"{said.model}, from the {said.by}").spared += said.saved_micro_usd
     return tree
+
+
+def _step(tree: Cost, said: Any) -> Cost:  # noqa: ANN401  a fact of one type
+    return tree.part(f"document {said.document}").part(said.step)
+
+
+def _call(used: Any) -> str:  # noqa: ANN401  a fact of one type
+    name = f"line {used.line}: {used.deployment or used.model}" if used.line else str(used.model)
+    return name if used.outcome == "answered" else f"{name}, {used.outcome}"

@@ -7,6 +7,7 @@ that say so. A request that changes nothing (a duplicate) returns the task as it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,16 @@ from shared.errors import Permanent
 from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed
 from shared.events.task import (
     Cloud,
+    ParkedFor,
     Priority,
     TaskAdmitted,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskParked,
     TaskPlaced,
     TaskRejected,
+    TaskResumed,
     TaskSubmitted,
 )
 
@@ -41,6 +45,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
     PLACED = "placed"
     RUNNING = "running"
+    PARKED = "parked"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -58,38 +63,47 @@ class Progress(StrEnum):
     CANCELLED = "cancelled"
 
 
+_OF_A_RUN = (
+    "step.started",
+    "step.completed",
+    "step.failed",
+    "tool.called",
+    "model.routed",
+    "usage.metered",
+    "usage.saved",
+    "usage.corrected",
+    "approval.requested",
+    "approval.escalated",
+    "approval.decided",
+    "approval.expired",
+    "document.reviewed",
+    "document.failed",
+)
 # What was used is billed whenever it becomes known, also when nobody waits for its result any more.
-TASK_MOVES: Mapping[tuple[Status, str], Status] = {
-    (Status.NEW, "task.submitted"): Status.SUBMITTED,
-    (Status.SUBMITTED, "task.admitted"): Status.ADMITTED,
-    (Status.SUBMITTED, "task.rejected"): Status.REJECTED,
-    (Status.ADMITTED, "task.placed"): Status.PLACED,
-    (Status.ADMITTED, "task.cancelled"): Status.CANCELLED,
-    (Status.PLACED, "task.cancelled"): Status.CANCELLED,
-    (Status.PLACED, "step.started"): Status.RUNNING,
-    (Status.PLACED, "document.failed"): Status.RUNNING,
-    (Status.RUNNING, "task.completed"): Status.COMPLETED,
-    (Status.RUNNING, "task.failed"): Status.FAILED,
-    (Status.RUNNING, "task.cancelled"): Status.CANCELLED,
-    (Status.COMPLETED, "usage.metered"): Status.COMPLETED,
-    (Status.FAILED, "usage.metered"): Status.FAILED,
-    (Status.CANCELLED, "usage.metered"): Status.CANCELLED,
-} | {
-    (Status.RUNNING, kind): Status.RUNNING
-    for kind in (
-        "step.started",
-        "step.completed",
-        "step.failed",
-        "tool.called",
-        "usage.metered",
-        "approval.requested",
-        "approval.escalated",
-        "approval.decided",
-        "approval.expired",
-        "document.reviewed",
-        "document.failed",
-    )
-}
+_BILLED = ("model.routed", "usage.metered", "usage.saved", "usage.corrected")
+# A task that was parked, or has been resumed and not placed yet, still hears of what was under way.
+_BETWEEN_RUNS = (Status.ADMITTED, Status.PARKED, Status.PLACED)
+
+TASK_MOVES: Mapping[tuple[Status, str], Status] = (
+    {(status, kind): status for status in _BETWEEN_RUNS for kind in _OF_A_RUN}
+    | {(Status.RUNNING, kind): Status.RUNNING for kind in _OF_A_RUN}
+    | {(status, kind): status for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED) for kind in _BILLED}
+    | {
+        (status, f"task.{end}"): Status(end)
+        for status in (*_BETWEEN_RUNS, Status.RUNNING)
+        for end in ("completed", "failed", "cancelled")
+    }
+    | {(status, "task.parked"): Status.PARKED for status in (Status.ADMITTED, Status.PLACED, Status.RUNNING)}
+    | {
+        (Status.NEW, "task.submitted"): Status.SUBMITTED,
+        (Status.SUBMITTED, "task.admitted"): Status.ADMITTED,
+        (Status.SUBMITTED, "task.rejected"): Status.REJECTED,
+        (Status.ADMITTED, "task.placed"): Status.PLACED,
+        (Status.PLACED, "step.started"): Status.RUNNING,
+        (Status.PLACED, "document.failed"): Status.RUNNING,
+        (Status.PARKED, "task.resumed"): Status.ADMITTED,
+    }
+)
 
 DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
     (Progress.QUEUED, "step.started"): Progress.RUNNING,
@@ -107,14 +121,19 @@ DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
     (Progress.RUNNING, "document.failed"): Progress.FAILED,
     (Progress.WAITING, "document.failed"): Progress.FAILED,
     (Progress.DECIDED, "document.failed"): Progress.FAILED,
-} | {(progress, "usage.metered"): progress for progress in Progress if progress is not Progress.QUEUED}
+} | {(progress, kind): progress for progress in Progress if progress is not Progress.QUEUED for kind in _BILLED}
 
+PARKED = "task-parked"  # the code by which a pipeline says that it stopped and nothing failed
 OVER = frozenset({Status.REJECTED, Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+_UNPARKED = {"parked_for": None, "parked_at": None, "parked_until": None}
 SETTLED = frozenset({Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED})
 
 
 class Task(BaseModel):
-    """What a client asked for and how far it is. `version` counts its commits; amounts are micro-USD."""
+    """What a client asked for and how far it is. `version` counts its commits, `lines` those of its bill.
+
+    Amounts are micro-USD. `budget` is leased from the tenant's; `parked_for` says what a parked task waits for.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -134,9 +153,12 @@ class Task(BaseModel):
     run: int = 1
     placed_on: Cloud | None = None
     progress: tuple[Progress, ...] = ()
-    reserved: int = 0
     spent: int = 0
+    lines: int = 0
     reason: str = ""
+    parked_for: ParkedFor | None = None
+    parked_at: AwareDatetime | None = None
+    parked_until: AwareDatetime | None = None
 
     @property
     def run_id(self) -> str:
@@ -173,7 +195,7 @@ def _moved(task: Task, fact: Fact) -> Task:
         raise Permanent(f"a task that is {task.status} cannot have {fact.type}", code="illegal-move")
     changes: dict[str, object] = {} if status is task.status else {"status": status}
     document = getattr(fact, "document", None)
-    if document is not None:
+    if document is not None and getattr(fact, "about", "document") == "document":
         changes |= _progressed(task, document, fact.type)
     elif isinstance(fact, TaskCancelled):
         rest = (done if done in SETTLED else Progress.CANCELLED for done in task.progress)
@@ -231,6 +253,25 @@ def place(task: Task) -> Decision:
     return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
 
 
+def park(task: Task, code: ParkedFor, reason: str, now: datetime, until: datetime | None = None) -> Decision:
+    """Let the task wait; one that waits, or is over, stays as it is."""
+    if (task.status, TaskParked.type) not in TASK_MOVES:
+        return Decision(task)
+    fact = TaskParked(code=code, reason=reason, run=task.run, until=until)
+    waits = {"reason": reason, "parked_for": code, "parked_at": now, "parked_until": until}
+    return Decision(evolve(task, fact).model_copy(update=waits), (fact,))
+
+
+def resume(task: Task, reason: str, *, more: int = 0) -> Decision:
+    """Let a parked task go on as its next run, with `more` micro-USD in its budget; any other stays as it is."""
+    if task.status is not Status.PARKED:
+        return Decision(task)
+    run, budget = task.run + 1, task.budget + more
+    fact = TaskResumed(reason=reason, run=run, budget_micro_usd=budget)
+    goes = {"run": run, "budget": budget, "reason": "", **_UNPARKED}
+    return Decision(evolve(task, fact).model_copy(update=goes), (fact,))
+
+
 def cancel(task: Task, by: str, reason: str) -> Decision:
     """Stop the task; cancelling a cancelled one changes nothing, any other that is over cannot be stopped."""
     if task.status is Status.CANCELLED:
@@ -238,7 +279,7 @@ def cancel(task: Task, by: str, reason: str) -> Decision:
     if task.over:
         raise Permanent(f"the task is already {task.status}", code="already-over")
     fact = TaskCancelled(by=by, reason=reason, placed_on=task.placed_on, run=task.run)
-    return Decision(evolve(task, fact).model_copy(update={"reason": reason, "reserved": 0}), (fact,))
+    return Decision(evolve(task, fact).model_copy(update={"reason": reason, **_UNPARKED}), (fact,))
 
 
 def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
@@ -252,10 +293,8 @@ def settle(task: Task, outcome: DocumentReviewed | DocumentFailed) -> Decision:
     if not all(done in SETTLED for done in after.progress):
         return Decision(after, (outcome,))
     end = _end_of(after, outcome)
-    return Decision(
-        evolve(after, end).model_copy(update={"reason": getattr(end, "reason", ""), "reserved": 0}),
-        (outcome, end),
-    )
+    ended = {"reason": getattr(end, "reason", ""), **_UNPARKED}
+    return Decision(evolve(after, end).model_copy(update=ended), (outcome, end))
 
 
 def is_settled(task: Task, document: int) -> bool:
@@ -270,7 +309,17 @@ def _end_of(task: Task, last: DocumentReviewed | DocumentFailed) -> TaskComplete
     return TaskFailed(reason=last.reason, cost_micro_usd=task.spent)
 
 
-def check_running(task: Task) -> None:
-    """Raise Permanent when the task is over, so that nothing more is paid for it."""
+def check_open(task: Task) -> None:
+    """Raise Permanent when the task is over."""
     if task.over:
         raise Permanent(f"the task is {task.status}: {task.reason or 'nothing more to do'}", code="task-over")
+
+
+def check_running(task: Task) -> None:
+    """Raise Permanent when the task is over or does not run now, so that nothing more is paid for it.
+
+    Whoever works for a parked task stops at its next step; what was done is in the journal.
+    """
+    check_open(task)
+    if task.status not in (Status.PLACED, Status.RUNNING):
+        raise Permanent(f"the task is {task.status}: {task.reason or 'it is not placed yet'}", code=PARKED)

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from shared.core.approval import ApprovalPolicy, Level
-from shared.core.money import worst_case
 from shared.errors import NotFound, Permanent
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ class Step:
 
     `takes` maps the tool's parameters to `document`, `taxonomy` or `<earlier step>.<field>`.
     `fallback` names the tool to use when every attempt failed; without one the document fails.
+    Models must be at least of `quality`, from 0 to 1; they should answer within `sla_ms` (0: no hurry), for which a
+    second one is asked as well where the speed is `hard`.
     """
 
     name: str
@@ -55,15 +56,13 @@ class Step:
     timeout: int = 30
     fallback: str | None = None
     tokens: Tokens | None = None
+    quality: float = 0.0
+    sla_ms: float = 0.0
+    hard: bool = False
 
     def arguments(self, task: Task, document: int, results: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tool's arguments; Permanent when an earlier step's result is missing."""
         return {name: _resolve(path, task, document, results) for name, path in self.takes.items()}
-
-    @property
-    def reserve(self) -> int:
-        """Micro-USD set aside before the step may call a model."""
-        return worst_case(self.tokens.most_in, self.tokens.most_out) if self.tokens else 0
 
 
 def _resolve(path: str, task: Task, document: int, results: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON value
@@ -95,6 +94,8 @@ class Workflow:
     `max_documents` keeps a cancellation, which withdraws an approval per document, within the hundred rows of a
     DynamoDB or Azure Tables transaction (two rows an approval).
 
+    Who may grant a run more money, and how long it waits for that, is `budget_policy`'s to say.
+
     A review that waits runs each document's pipeline as a whole by `pipeline_retry`. What it then writes it tries by
     `bookkeeping_retry`, for hours: giving up would leave a document without an ending.
     """
@@ -104,6 +105,9 @@ class Workflow:
     checkpoint: Checkpoint
     max_documents: int = 40
     timeout: int = 240
+    budget_policy: ApprovalPolicy = field(
+        default_factory=lambda: ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * DAY),))
+    )
     pipeline_retry: Retry = field(default_factory=Retry)
     bookkeeping_retry: Retry = field(
         default_factory=lambda: Retry(attempts=60, interval=2.0, backoff=2.0, max_interval=600.0)
@@ -115,11 +119,6 @@ class Workflow:
             if step.name == name:
                 return step
         raise NotFound(f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}")
-
-    @property
-    def reserve(self) -> int:
-        """The most one document can cost, in micro-USD, each step paid once."""
-        return sum(step.reserve for step in self.steps)
 
 
 def pipeline_input(tenant: str, task: str, document: int) -> dict[str, Any]:

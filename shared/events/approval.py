@@ -11,6 +11,7 @@ from shared.events.envelope import Fact
 from shared.events.ids import Position
 
 Verdict = Literal["approved", "rejected"]
+About = Literal["document", "budget"]  # of a budget, `document` is the one whose step needs more
 
 
 class ApprovalRequested(Fact):
@@ -24,6 +25,7 @@ class ApprovalRequested(Fact):
     digest: str
     approvers: tuple[str, ...]
     deadline: Moment
+    about: About = "document"
 
 
 class ApprovalEscalated(Fact):
@@ -36,6 +38,7 @@ class ApprovalEscalated(Fact):
     level: int = Field(ge=1)
     approvers: tuple[str, ...]
     deadline: Moment
+    about: About = "document"
 
 
 class ApprovalDecided(Fact):
@@ -50,6 +53,7 @@ class ApprovalDecided(Fact):
     comment: str
     digest: str
     run: int
+    about: About = "document"
 
 
 class ApprovalExpired(Fact):
@@ -60,3 +64,4 @@ class ApprovalExpired(Fact):
     approval: str
     document: Position
     verdict: Verdict
+    about: About = "document"

@@ -82,5 +82,5 @@ def _summarise(prompt: Prompt) -> dict[str, Any]:
     """Quote as many sentences as the answer's schema has room for; the class profiles' keywords are the cues."""
     room = prompt.answer_schema["properties"]["quotes"]
     cues = tuple(cue for profile in prompt.classes for cue in profile.keywords)
-    spans = quotations(prompt.text, cues, room["maxItems"], room["items"]["maxLength"] * room["maxItems"])
+    spans = quotations(prompt.text, cues, room["maxItems"], room["items"]["maxLength"])  # for all together
     return {"quotes": [prompt.text[start:end] for start, end in spans]}

@@ -41,6 +41,7 @@ class Tool:
     takes: type[BaseModel]
     gives: type[BaseModel]
     function: Callable[[Any, Toolbox], BaseModel]
+    cacheable: bool = True
 
     def run(self, arguments: Mapping[str, Any], toolbox: Toolbox) -> BaseModel:
         """Check the arguments and call the tool; Permanent names the argument that is wrong."""
@@ -64,17 +65,18 @@ class Tool:
 
 
 def tool(
-    name: str, description: str
+    name: str, description: str, *, cacheable: bool = True
 ) -> Callable[[Callable[[Given, Toolbox], Result]], Callable[[Given, Toolbox], Result]]:
     """Declare a function as the tool of its file; the function itself stays a plain function.
 
-    The file is named like the tool; the models are read from the function's annotations.
+    The file is named like the tool; the models are read from the function's annotations. `cacheable` says that the
+    same question to a model may get the same answer again, for the same tenant.
     """
 
     def declare(function: Callable[[Given, Toolbox], Result]) -> Callable[[Given, Toolbox], Result]:
         hints = get_type_hints(function)
         takes = hints[next(iter(inspect.signature(function).parameters))]
-        declared = Tool(name, description, takes, hints["return"], function)
+        declared = Tool(name, description, takes, hints["return"], function, cacheable)
         function.__dict__["tool"] = declared
         return function
 

@@ -44,7 +44,7 @@ def summarise(given: SummariseInput, at: Toolbox) -> Summary:
 
 
 def _prompt(text: str, cues: tuple[str, ...], sentences: int) -> Prompt:
-    quote = {"type": "string", "maxLength": MAX_CHARACTERS // sentences - 1}
+    quote = {"type": "string", "maxLength": MAX_CHARACTERS - sentences}  # one of them may be long, all together may not
     instruction = (
         f"Summarise the text: quote, word for word, the {sentences} sentences that matter most to somebody who "
         "must act on it, in the text's order. Words that mark such sentences are given as keywords."

@@ -311,4 +311,4 @@ def test_an_approval_belongs_to_its_tenant(world: World) -> None:
     """Another tenant's people do not find it."""
     task, _ = world.asked()
     with pytest.raises(NotFound):
-        tick_approval(world.ports, "acme", approval_id(task.id, task.run, 0), source=SOURCE)
+        tick_approval(world.ports, "acme", approval_id(task.id, 0), source=SOURCE)

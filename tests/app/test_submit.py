@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from local.wiring import TENANT
 from shared.app.tasks import cancel, dispatch, submit
-from shared.core.admission import TenantPolicy
+from shared.core.policy import Policy, TenantPolicy
 from shared.core.routes import Route
 from shared.core.task import Progress, Status, Task
 from shared.core.workflow import DOCUMENT_REVIEW
@@ -17,9 +18,15 @@ from tests.app.world import SOURCE, World
 WORST = DOCUMENT_REVIEW.reserve
 
 
+def fixed(tenants: dict[str, TenantPolicy]) -> Callable[[], Policy]:
+    """Return a policy of these tenants that stays as it is."""
+    policy = Policy(tenants=tenants)
+    return lambda: policy
+
+
 def allow(world: World, **policy: Any) -> None:
     """Change what the tenant may do."""
-    world.ports = replace(world.ports, tenants={TENANT: TenantPolicy(**policy)})
+    world.ports = replace(world.ports, policy=fixed({TENANT: TenantPolicy(**policy)}))
 
 
 def test_a_submission_becomes_an_admitted_task(world: World) -> None:
@@ -43,7 +50,7 @@ def test_the_same_key_is_the_same_task(world: World) -> None:
 
 def test_keys_belong_to_their_tenant(world: World) -> None:
     """Two tenants that draw the same key get a task each."""
-    world.ports = replace(world.ports, tenants={TENANT: TenantPolicy(), "acme": TenantPolicy()})
+    world.ports = replace(world.ports, policy=fixed({TENANT: TenantPolicy(), "acme": TenantPolicy()}))
     mine = world.submit()
     theirs = submit(world.ports, "acme", "eve", world.submission(), "k1", source=SOURCE)
     assert mine.id != theirs.id

@@ -202,7 +202,7 @@ class World:
 
     def approval(self, task: Task, document: int = 0) -> Approval:
         """Return a document's approval as it is stored."""
-        return self.store.approvals.find(task.tenant, approval_id(task.id, task.run, document))
+        return self.store.approvals.find(task.tenant, approval_id(task.id, document))
 
     def messages(self, route: Route) -> list[Message]:
         """Return what waits in a broker."""

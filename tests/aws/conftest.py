@@ -1,4 +1,4 @@
-"""The stage that the tests of AWS's functions share."""
+"""The stage and the account that the tests of AWS's functions share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from local.sqlite.database import Database
 from local.wiring import using
-from tests.aws.stage import Stage
+from tests.aws import formation
+from tests.aws.cloud import Cloud, deployed
+from tests.aws.stage import Json, Stage
 
 
 @pytest.fixture
@@ -19,3 +21,16 @@ def stage() -> Iterator[Stage]:
     with using(made.ports):
         yield made
     database.close()
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """The resources of the template, as far as one process can have them, and wiring's own clients."""
+    with deployed(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def template() -> Json:
+    """The template as it is deployed."""
+    return formation.read()

@@ -119,6 +119,14 @@ def kinesis_event(records: Sequence[tuple[str, bytes]]) -> Json:
     return batch
 
 
+def lane_event(bodies: Sequence[str]) -> Json:
+    """Return the recorded batch of a lane with other messages, identified by their positions."""
+    batch = sample("lane.json")
+    (like,) = batch["Records"]
+    batch["Records"] = [copy.deepcopy(like) | {"messageId": str(n), "body": body} for n, body in enumerate(bodies)]
+    return batch
+
+
 class Stage:
     """The handlers of one deployment."""
 

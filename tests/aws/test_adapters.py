@@ -13,7 +13,7 @@ from aws.adapters.elsewhere import RecordsElsewhere
 from aws.adapters.pipelines import ExpressPipelines
 from shared.core.workflow import pipeline_input
 from shared.errors import NotFound, Permanent, Transient
-from tests.contracts.amazon import client, make_queue
+from tests.contracts.amazon import client, fresh, make_queue, refusing
 from tests.contracts.tasks_contract import AT
 
 
@@ -94,6 +94,58 @@ class TestExpressPipelines:
         """A workflow without a state machine is refused by the names there are."""
         with pytest.raises(NotFound, match="document-review"):
             ExpressPipelines(client("stepfunctions"), {"document-review": self.ARN}).run("x", "name", {})
+
+
+class TestStarts:
+    @pytest.fixture
+    def stepfunctions(self) -> Any:
+        """Step Functions of this account."""
+        return client("stepfunctions")
+
+    @pytest.fixture
+    def machine(self, stepfunctions: Any) -> str:
+        """A state machine of its own."""
+        made = stepfunctions.create_state_machine(
+            name=fresh("machine"),
+            definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/machine",
+        )
+        return str(made["stateMachineArn"])
+
+    def test_a_run_is_started_once(self, stepfunctions: Any, machine: str) -> None:
+        """Starting a run twice is starting it once, under its name and with the pipeline's input."""
+        pipelines, given = ExpressPipelines(stepfunctions, {"w": machine}), pipeline_input("acme", "task-1", 0)
+        pipelines.start("w", "task-1.1", given)
+        pipelines.start("w", "task-1.1", given)
+        (execution,) = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+        assert execution["name"] == "task-1.1"
+        told = stepfunctions.describe_execution(executionArn=execution["executionArn"])
+        assert json.loads(told["input"]) == given
+
+    @pytest.mark.parametrize(
+        ("code", "verdict"),
+        [
+            ("ThrottlingException", Transient),
+            ("ExecutionLimitExceeded", Transient),
+            ("StateMachineDoesNotExist", Permanent),
+            ("AccessDeniedException", Permanent),
+        ],
+    )
+    def test_a_refused_start_has_a_verdict(self, stepfunctions: Any, code: str, verdict: type[Exception]) -> None:
+        """What Step Functions says about itself is passing, what it says about the start is not."""
+        with refusing(stepfunctions, code), pytest.raises(verdict) as refused:
+            ExpressPipelines(stepfunctions, {"w": "arn"}).start("w", "task-1.1", {})
+        assert "secret" not in str(refused.value)
+
+    def test_an_execution_that_exists_is_as_good_as_started(self, stepfunctions: Any) -> None:
+        """Step Functions' refusal to start a name again is a success."""
+        with refusing(stepfunctions, "ExecutionAlreadyExists"):
+            ExpressPipelines(stepfunctions, {"w": "arn"}).start("w", "task-1.1", {})
+
+    def test_an_unknown_workflow_is_not_started(self, stepfunctions: Any) -> None:
+        """A workflow without a state machine is refused by the names there are."""
+        with pytest.raises(NotFound, match="known: w"):
+            ExpressPipelines(stepfunctions, {"w": "arn"}).start("x", "task-1.1", {})
 
 
 def test_records_are_kept_elsewhere() -> None:

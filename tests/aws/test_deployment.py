@@ -2,58 +2,27 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
-from moto import mock_aws
 
 from aws import wiring
-from aws.handlers import dispatch, home, ingress, tool
+from aws.handlers import dispatch, home, ingress, run, tool
 from aws.handlers.forward import LONGEST_PAUSE
 from aws.wire import MAX_BODY
-from shared.core.admission import TenantPolicy
+from shared.core.policy import TenantPolicy
 from shared.core.task import Status
 from shared.events.catalog import parse
-from tests.aws.stage import PLAIN, TEXT, http_event, kinesis_event
-from tests.contracts.amazon import REGION, make_queue, make_table
+from tests.aws.formation import of_type
+from tests.aws.stage import PLAIN, TEXT, http_event, lane_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from shared.ports import Ports
+    from tests.aws.cloud import Cloud
     from tests.aws.stage import Json
-
-
-class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml brings no types
-    """Reads CloudFormation's short functions as what stands behind them."""
-
-
-def _behind(loader: Loader, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-Loader.add_multi_constructor("!", _behind)
-
-
-@pytest.fixture(scope="module")
-def template(root: Path) -> Json:
-    """The template as it is deployed."""
-    made: Json = yaml.load((root / "template.yaml").read_text(), Loader)  # noqa: S506  it is a SafeLoader
-    return made
-
-
-def of_type(template: Json, kind: str) -> dict[str, Json]:
-    """Return the template's resources of a kind."""
-    return {name: made for name, made in template["Resources"].items() if made["Type"] == kind}
 
 
 def test_every_handler_is_deployed(template: Json, root: Path) -> None:
@@ -114,11 +83,60 @@ def test_state_is_protected(template: Json) -> None:
 
 
 def test_the_stream_reports_single_records(template: Json) -> None:
-    """The dispatcher's partial answers count, and what is given up is told somewhere."""
+    """The dispatcher's partial answers count, a bad batch is halved, and what is given up is told somewhere."""
     mapping = of_type(template, "AWS::Lambda::EventSourceMapping")["Dispatching"]
     assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["Properties"]["BisectBatchOnFunctionError"] is True
     assert mapping["Properties"]["MaximumRetryAttempts"] > 0
     assert mapping["Properties"]["DestinationConfig"]["OnFailure"]["Destination"] == "UndeliveredQueue.Arn"
+
+
+def test_the_dispatcher_has_its_own_throughput(template: Json) -> None:
+    """The dispatcher is the stream's enhanced fan-out consumer, unless the deployment does without one."""
+    assert template["Resources"]["StreamConsumer"]["Condition"] == "OwnThroughput"
+    source = template["Resources"]["Dispatching"]["Properties"]["EventSourceArn"]
+    assert source == ["OwnThroughput", "StreamConsumer", "Stream.Arn"]
+
+
+@pytest.mark.parametrize("name", ["Tool", "Step"])
+def test_who_is_waited_for_can_be_kept_warm(template: Json, name: str) -> None:
+    """Tools and steps have an alias, with as many warm environments as the deployment pays for, none by default."""
+    told = template["Resources"][f"{name}Function"]["Properties"]
+    assert told["AutoPublishAlias"] == "live"
+    warm = {"ProvisionedConcurrentExecutions": "ProvisionedConcurrency"}
+    assert told["ProvisionedConcurrencyConfig"] == ["KeepsWarm", warm, "AWS::NoValue"]
+    assert template["Parameters"]["ProvisionedConcurrency"]["Default"] == 0
+
+
+@pytest.mark.parametrize("name", ["Interactive", "Background"])
+def test_a_lane_leads_to_its_pipelines_within_its_bound(template: Json, name: str) -> None:
+    """A lane is consumed message by message, so many batches at a time, and what cannot be started is kept apart."""
+    mapping = template["Resources"][f"Starting{name}"]["Properties"]
+    assert (mapping["FunctionName"], mapping["EventSourceArn"]) == ("RunFunction", f"{name}Lane.Arn")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    bound = {"MaximumConcurrency": f"{name}Concurrency"}
+    assert mapping["ScalingConfig"] == [f"Bounds{name}", bound, "AWS::NoValue"]
+    queue = template["Resources"][f"{name}Lane"]["Properties"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == f"{name}DeadLetterQueue.Arn"
+    assert queue["VisibilityTimeout"] > template["Globals"]["Function"]["Timeout"]
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= 2 * 3600
+    apart = template["Resources"][f"{name}DeadLetterQueue"]["Properties"]
+    assert apart["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+def test_the_lanes_consumer_ends_in_time(template: Json) -> None:
+    """A batch of starts, each given up after its own time, ends before Lambda ends it."""
+    seconds = int(template["Resources"]["RunFunction"]["Properties"]["Environment"]["Variables"]["PIPELINE_SECONDS"])
+    most = template["Resources"]["StartingInteractive"]["Properties"]["BatchSize"]
+    assert most * (seconds + wiring._CONNECT_SECONDS) < template["Globals"]["Function"]["Timeout"]
+
+
+def test_interactive_work_goes_before(template: Json) -> None:
+    """By default the interactive lane may do more at a time, and comes again sooner, than the other one."""
+    bounds = [template["Parameters"][f"{name}Concurrency"]["Default"] for name in ("Interactive", "Background")]
+    lanes = [template["Resources"][f"{name}Lane"]["Properties"] for name in ("Interactive", "Background")]
+    assert bounds[0] > bounds[1] >= 2
+    assert lanes[0]["VisibilityTimeout"] < lanes[1]["VisibilityTimeout"]
 
 
 def test_the_home_is_open_to_the_fabric_alone(template: Json) -> None:
@@ -159,75 +177,12 @@ def counted() -> int:
     return next(_CALLS)
 
 
-@dataclass
-class Cloud:
-    """A deployment in an account of this process."""
-
-    ports: Ports
-    settings: dict[str, str]
-    kinesis: Any
-    sqs: Any
-    stepfunctions: Any
-
-    def work(self) -> Json:
-        """Return the stream's records as Lambda's batch."""
-        shard = self.kinesis.list_shards(StreamName="stream")["Shards"][0]["ShardId"]
-        asked = {"StreamName": "stream", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
-        start = self.kinesis.get_shard_iterator(**asked)["ShardIterator"]
-        records = self.kinesis.get_records(ShardIterator=start)["Records"]
-        return kinesis_event([(record["PartitionKey"], record["Data"]) for record in records])
-
-    def recorded(self) -> list[str]:
-        """Return the types of the events in the recorder's queue."""
-        url = self.settings["RECORDS_QUEUE_URL"]
-        found: list[str] = []
-        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            found += [parse(message["Body"]).type for message in messages]
-            for message in messages:
-                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return found
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """The resources of the template, as far as one process can have them, and wiring's own clients."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
-    monkeypatch.setenv("TENANTS", '{"local": {"max_budget": 1000000}}')
-    monkeypatch.delenv("AGENTFABRIC_PORTS", raising=False)
-    with mock_aws():
-        kinesis, sqs = wiring.client("kinesis"), wiring.client("sqs")
-        stepfunctions, s3 = wiring.client("stepfunctions"), wiring.client("s3")
-        kinesis.create_stream(StreamName="stream", ShardCount=1)
-        s3.create_bucket(Bucket="documents", CreateBucketConfiguration={"LocationConstraint": REGION})
-        machine = stepfunctions.create_state_machine(
-            name="document-review",
-            definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
-            roleArn="arn:aws:iam::123456789012:role/machine",
-        )
-        settings = {
-            "TABLE_NAME": make_table(wiring.client("dynamodb")),
-            "STREAM_NAME": "stream",
-            "STATE_MACHINE_ARN": machine["stateMachineArn"],
-            "REVIEWS_QUEUE_URL": make_queue(sqs, fifo=True),
-            "RECORDS_QUEUE_URL": make_queue(sqs, fifo=True),
-            "DEAD_LETTERS_QUEUE_URL": make_queue(sqs, fifo=False),
-            "DOCUMENTS_BUCKET": "documents",
-        }
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        wiring.amazon.cache_clear()
-        yield Cloud(wiring.ports(), settings, kinesis, sqs, stepfunctions)
-        wiring.amazon.cache_clear()
-
-
 def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud) -> None:
-    """On AWS's own products a submission is kept, streamed, placed, started, and told to the recorder in order."""
+    """On AWS's own products a submission is kept, streamed, placed, lined up, started, and told to the recorder."""
     documents = cloud.ports.documents
     submission = {
         "entity": "package-a",
+        "priority": "interactive",
         "documents": [documents.write(TEXT.encode(), "text/plain").model_dump(mode="json")],
         "taxonomy": documents.write(PLAIN.encode(), "text/plain").model_dump(mode="json"),
     }
@@ -239,10 +194,15 @@ def test_a_task_goes_from_the_door_to_its_pipeline_on_aws(cloud: Cloud) -> None:
         assert dispatch.handler(batch, None) == {"batchItemFailures": []}
     (task,) = cloud.ports.tasks.page("local", limit=10)
     assert (task.status, task.placed_on) == (Status.PLACED, "aws")
+    assert cloud.taken("BACKGROUND_QUEUE_URL") == []
+    waiting = lane_event(cloud.taken("INTERACTIVE_QUEUE_URL"))
+    for _ in range(2):
+        assert run.handler(waiting, None) == {"batchItemFailures": []}
     machine = cloud.settings["STATE_MACHINE_ARN"]
     (execution,) = cloud.stepfunctions.list_executions(stateMachineArn=machine)["executions"]
     assert execution["name"] == task.run_id
-    assert cloud.recorded() == ["task.submitted", "task.admitted", "task.placed"]
+    recorded = [parse(body).type for body in cloud.taken("RECORDS_QUEUE_URL")]
+    assert recorded == ["task.submitted", "task.admitted", "task.placed"]
     assert list(cloud.ports.outbox.unsent(limit=10)) == []
 
 

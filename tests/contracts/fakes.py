@@ -33,6 +33,10 @@ def ports_with(records: Records, now: Callable[[], datetime]) -> Ports:
         models=none,
         pipelines=none,
         records=records,
-        tenants={},
+        ledger=none,
+        cache=None,
+        learned=none,
+        settings=none,
+        policy=lambda: none.policy,
         now=now,
     )

@@ -14,12 +14,13 @@ from aws.adapters.bus import AmazonBus, Destinations
 from aws.adapters.documents import S3Documents
 from aws.adapters.dynamo import CLAIM_DAYS, DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks
 from shared.core import task as tasks
-from shared.core.routes import Route
-from shared.core.workflow import pipeline_input
+from shared.core.routes import Lane, Route
 from shared.errors import Conflict, Permanent, Transient
+from shared.events.catalog import AnyEvent, parse
 from shared.events.document import DocumentRef
+from shared.events.task import Priority
 from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table, refusing
-from tests.contracts.bus_contract import BusContract
+from tests.contracts.bus_contract import CARRIED, BusContract
 from tests.contracts.documents_contract import DocumentsContract
 from tests.contracts.tasks_contract import AT, TasksContract, also, entry_of, make, placed, said, submitted
 
@@ -205,21 +206,16 @@ class TestS3(DocumentsContract):
 
 class AmazonWires:
     def __init__(self) -> None:
-        self.kinesis, self.sqs, self.stepfunctions = client("kinesis"), client("sqs"), client("stepfunctions")
+        self.kinesis, self.sqs = client("kinesis"), client("sqs")
         stream = fresh("stream")
         self.kinesis.create_stream(StreamName=stream, ShardCount=1)
-        machine = self.stepfunctions.create_state_machine(
-            name=fresh("machine"),
-            definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
-            roleArn="arn:aws:iam::123456789012:role/machine",
-        )["stateMachineArn"]
         self.to = Destinations(
             stream=stream,
-            machine=machine,
+            lanes={lane: make_queue(self.sqs, fifo=False) for lane in Lane},
             reviews=make_queue(self.sqs, fifo=True),
             records=make_queue(self.sqs, fifo=True),
         )
-        self.bus = AmazonBus(self.kinesis, self.sqs, self.stepfunctions, self.to)
+        self.bus = AmazonBus(self.kinesis, self.sqs, self.to)
 
     def received(self, route: Route) -> list[str]:
         """Return what arrived."""
@@ -237,8 +233,11 @@ class AmazonWires:
         return found
 
     def messages(self, route: Route) -> list[dict[str, Any]]:
+        """Take everything off a hand-over queue."""
+        return self.taken(self.to.reviews if route is Route.REVIEWS else self.to.records)
+
+    def taken(self, url: str) -> list[dict[str, Any]]:
         """Take everything off a queue."""
-        url = self.to.reviews if route is Route.REVIEWS else self.to.records
         found: list[dict[str, Any]] = []
         wanted: dict[str, Any] = {
             "MaxNumberOfMessages": 10,
@@ -255,9 +254,16 @@ class AmazonWires:
     def cut(self) -> Iterator[None]:
         """Throttle every service."""
         with ExitStack() as stack:
-            for made in (self.kinesis, self.sqs, self.stepfunctions):
+            for made in (self.kinesis, self.sqs):
                 stack.enter_context(refusing(made, "ThrottlingException"))
             yield
+
+
+def placed_with(priority: Priority) -> AnyEvent:
+    """Return the event that placed a task of that priority on AWS."""
+    task = tasks.submit(make(f"task-{priority}", entity=priority).model_copy(update={"priority": priority})).task
+    (event,) = said(task, tasks.place(task), 2)
+    return event
 
 
 class TestAmazonBus(BusContract):
@@ -293,23 +299,21 @@ class TestAmazonBus(BusContract):
         wires.bus.publish([(Route.RECORDS, event)])
         assert len(wires.messages(Route.RECORDS)) == 1
 
-    def test_a_placed_task_starts_one_pipeline(self, wires: AmazonWires) -> None:
-        """Starting a run twice is starting it once, under the run's name and with the pipeline's input."""
-        task = tasks.submit(make()).task
-        (event,) = said(task, tasks.place(task), 2)
-        wires.bus.publish([(Route.PIPELINE, event)])
-        wires.bus.publish([(Route.PIPELINE, event)])
-        (execution,) = wires.stepfunctions.list_executions(stateMachineArn=wires.to.machine)["executions"]
-        assert execution["name"] == "task-1.1"
-        told = wires.stepfunctions.describe_execution(executionArn=execution["executionArn"])
-        assert json.loads(told["input"]) == pipeline_input("acme", "task-1", 0)
+    def test_a_placed_task_waits_in_the_lane_of_its_priority(self, wires: AmazonWires) -> None:
+        """Interactive tasks have a lane of their own, all others share one, and none is handed over elsewhere."""
+        said = [placed_with(priority) for priority in ("standard", "interactive", "background")]
+        wires.bus.publish([(Route.PIPELINE, event) for event in said])
+        bodies = {lane: [parse(message["Body"]) for message in wires.taken(url)] for lane, url in wires.to.lanes.items()}
+        assert bodies == {Lane.INTERACTIVE: [said[1]], Lane.BACKGROUND: [said[0], said[2]]}
+        assert [list(wires.received(route)) for route in CARRIED] == [[], [], []]
 
-    def test_an_execution_that_exists_is_as_good_as_started(self, wires: AmazonWires) -> None:
-        """Step Functions' refusal to start a name again is a success."""
-        task = tasks.submit(make()).task
-        (event,) = said(task, tasks.place(task), 2)
-        with refusing(wires.stepfunctions, "ExecutionAlreadyExists"):
+    def test_a_lane_that_is_busy_asks_for_another_attempt(self, wires: AmazonWires) -> None:
+        """A task that may not have got into its lane is published again later."""
+        event = placed_with("interactive")
+        with wires.cut(), pytest.raises(Transient):
             wires.bus.publish([(Route.PIPELINE, event)])
+        wires.bus.publish([(Route.PIPELINE, event)])
+        assert len(wires.taken(wires.to.lanes[Lane.INTERACTIVE])) == 1
 
     def test_a_batch_taken_in_part_asks_for_another_attempt(self, wires: AmazonWires) -> None:
         """One record or message that was not taken makes the whole hand-over Transient."""
@@ -323,7 +327,7 @@ class TestAmazonBus(BusContract):
 
     def test_a_wire_out_of_reach_is_passing(self, wires: AmazonWires) -> None:
         """A connection that cannot be made asks for another attempt."""
-        bus = AmazonBus(client("kinesis", endpoint_url=NOWHERE), wires.sqs, wires.stepfunctions, wires.to)
+        bus = AmazonBus(client("kinesis", endpoint_url=NOWHERE), wires.sqs, wires.to)
         with pytest.raises(Transient):
             bus.publish([(Route.WORK, submitted(make()).events[1])])
 

@@ -11,18 +11,21 @@ from shared.events.approval import ApprovalDecided, ApprovalEscalated, ApprovalE
 from shared.events.catalog import Cause, follow
 from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed, Evidence
 from shared.events.record import RecordSkipped
+from shared.events.routing import ModelRouted, Refused
 from shared.events.step import StepCompleted, StepFailed, StepStarted
 from shared.events.task import (
     TaskAdmitted,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskParked,
     TaskPlaced,
     TaskRejected,
+    TaskResumed,
     TaskSubmitted,
 )
 from shared.events.tool import ToolCalled
-from shared.events.usage import UsageMetered
+from shared.events.usage import UsageCorrected, UsageMetered, UsageSaved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +81,8 @@ def facts(number: int = 0) -> dict[str, Fact]:
         TaskAdmitted(budget_micro_usd=1000, reason="within the budget"),
         TaskRejected(code="budget-too-large", reason="too much"),
         TaskPlaced(cloud="azure", reason="a batch", run=1, documents=2),
+        TaskParked(code="throttled", reason="no provider takes calls", run=1, until=NOON),
+        TaskResumed(reason="a provider takes calls again", run=2, budget_micro_usd=1000),
         TaskCompleted(reviewed=1, failed=1, cost_micro_usd=12),
         TaskFailed(reason="no text", cost_micro_usd=12),
         TaskCancelled(by="ann", reason="a mistake", placed_on="azure", run=1),
@@ -87,7 +92,10 @@ def facts(number: int = 0) -> dict[str, Fact]:
         StepCompleted(document=number, step="classify", attempt=2, output_sha256=DIGEST, cost_micro_usd=9),
         StepFailed(document=number, step="classify", attempt=2, code="transient", reason="throttled", final=False),
         ToolCalled(tool="classify", document=number, step="classify", input_sha256=DIGEST, output_sha256=DIGEST),
+        routed(number),
         used(number),
+        UsageSaved(document=number, step="classify", model="extractive-1", saved_micro_usd=9, by="cache"),
+        UsageCorrected(document=number, step="classify", line=1, was_micro_usd=341, cost_micro_usd=9),
         ApprovalRequested(
             approval="a1", document=number, reason="copyleft", digest="d1", approvers=("reviewer",), deadline=NOON
         ),
@@ -103,6 +111,23 @@ def facts(number: int = 0) -> dict[str, Fact]:
     return {fact.type: fact for fact in said}
 
 
+def routed(number: int = 0) -> ModelRouted:
+    """Return the choice of a deployment after another one was refused."""
+    return ModelRouted(
+        document=number,
+        step="classify",
+        deployment="eu-2",
+        reason="the cheapest that is well",
+        refused=(Refused(deployment="eu-1", reason="its circuit is open"),),
+        attempt=2,
+        kind="fallback",
+        after="throttled",
+        price_version="2026-11",
+        worst_micro_usd=341,
+        left_micro_usd=659,
+    )
+
+
 def used(number: int = 0, step: str = "classify", cost: int = 9, model: str = "extractive-1") -> UsageMetered:
     """Return a usage of that cost."""
     return UsageMetered(
@@ -113,6 +138,8 @@ def used(number: int = 0, step: str = "classify", cost: int = 9, model: str = "e
         tokens_out=20,
         cost_micro_usd=cost,
         price_version="2026-11",
+        line=1,
+        deployment="eu-2",
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.core.admission import Submission, TenantPolicy, admit, tenant_policy
+from shared.core.admission import Submission, admit, tenant_policy
+from shared.core.policy import TenantPolicy
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Forbidden, Permanent
 from tests.core.given import document

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.routes import Route, routes
+from shared.core.routes import Lane, Route, lane, routes
 from shared.events.catalog import CATALOG
 from tests.core.given import events, facts
 
 ELSEWHERE = {
     "task.admitted": {Route.WORK},
+    "task.resumed": {Route.WORK},
     "task.placed": {Route.REVIEWS},
     "task.cancelled": {Route.REVIEWS},
     "approval.decided": {Route.REVIEWS},
@@ -35,3 +36,16 @@ def test_a_cancellation_stops_only_what_waits(cloud: str | None) -> None:
     """Only a durable review has to be told to stop; a short pipeline ends at its next step."""
     cancelled = facts()["task.cancelled"].model_copy(update={"placed_on": cloud})
     assert routes(events([cancelled])[0]) == (Route.RECORDS,)
+
+
+@pytest.mark.parametrize("kind", ["approval.requested", "approval.escalated", "approval.decided", "approval.expired"])
+def test_an_approval_of_money_wakes_no_review(kind: str) -> None:
+    """What is decided about a budget is on record; whoever resumes parked tasks looks it up, no review waits for it."""
+    about = facts()[kind].model_copy(update={"about": "budget"})
+    assert routes(events([about])[0]) == (Route.RECORDS,)
+
+
+def test_only_who_waits_is_in_the_fast_lane() -> None:
+    """Interactive work has a lane of its own; all other shares the second one."""
+    assert lane("interactive") is Lane.INTERACTIVE
+    assert {lane("standard"), lane("background")} == {Lane.BACKGROUND}

@@ -1,34 +1,45 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.core.completion import Usage
-from shared.core.money import PRICES, cost
-from shared.core.stepping import Call, fail, finish, meter, start
-from shared.core.task import OVER, SETTLED, Progress, cancel, settle
+from shared.core.journal import Line
+from shared.core.stepping import NOTHING, Call, Charge, Spending, bill, fail, finish, give_way, start
+from shared.core.task import Progress, Status, cancel, park, place, resume, settle
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Permanent
-from shared.events.step import StepStarted
-from tests.core.given import failed, placed_task, reviewed
+from shared.events.step import StepCompleted, StepStarted
+from shared.events.usage import UsageCorrected, UsageMetered
+from tests.core.given import NOON, failed, placed_task, reviewed, routed
 
 if TYPE_CHECKING:
     from shared.core.decision import Decision
     from shared.core.journal import Entry
     from shared.core.task import Task
 
-MODEL = "extractive-1"
 EXTRACT, CLASSIFY, SUMMARISE, POLICY = DOCUMENT_REVIEW.steps
-RESERVE = CLASSIFY.reserve
+MOST = 341
 
 
-def usage(micro_usd: int) -> Usage:
-    """Return a usage that costs exactly this."""
-    return Usage(MODEL, micro_usd * 1_000_000 // PRICES[MODEL].tokens_in, 0)
+def charge(draw: str = "d1", cost: int = 9, **more: Any) -> Charge:
+    """Return what a call cost."""
+    return Charge(
+        draw=draw,
+        deployment="eu-2",
+        model="extractive-1",
+        tokens_in=400,
+        tokens_out=20,
+        cost=cost,
+        price_version="2026-11",
+        **more,
+    )
+
+
+def paid(*charges: Charge) -> Spending:
+    """Return an attempt's spending, with no word about how its models were chosen."""
+    return Spending(charges=charges)
 
 
 def call(step: str = "classify", document: int = 0, said: str = "a", *, fallback: bool = False) -> Call:
@@ -38,7 +49,11 @@ def call(step: str = "classify", document: int = 0, said: str = "a", *, fallback
 
 def begun(task: Task, asked: Call, entry: Entry | None = None) -> tuple[Task, Entry]:
     """Return the task and the entry after an attempt's start."""
-    decision = start(task, DOCUMENT_REVIEW.step(asked.step), asked, entry)
+    return written(start(task, DOCUMENT_REVIEW.step(asked.step), asked, entry, most=MOST))
+
+
+def written(decision: Decision) -> tuple[Task, Entry]:
+    """Return the task and the entry that a decision wants stored."""
     assert decision.entry is not None
     return decision.task, decision.entry
 
@@ -48,257 +63,278 @@ def told(decision: Decision) -> list[str]:
     return [fact.type for fact in decision.facts]
 
 
-def test_the_examples_cost_what_they_say() -> None:
-    """The amounts that these tests work with are the ones the price table makes of them."""
-    assert [cost(usage(amount)) for amount in (0, 1, RESERVE)] == [0, 1, RESERVE]
+def lines(decision: Decision) -> list[tuple[int, int]]:
+    """Return number and amount of each new line of the bill."""
+    return [(fact.line, fact.cost_micro_usd) for fact in decision.facts if isinstance(fact, UsageMetered)]
 
 
-def test_a_start_sets_the_worst_case_aside() -> None:
-    """The intent names its tool, its attempt and its money, and nothing is spent yet."""
-    decision = start(placed_task(), CLASSIFY, call(), None)
-    fact = decision.facts[0]
+def paused(task: Task) -> Task:
+    """Return the task in its next run."""
+    return place(resume(park(task, "throttled", "too many calls", NOON).task, "again").task).task
+
+
+def test_a_start_writes_the_intent() -> None:
+    """The intent names its tool, its attempt and the most it may cost, and nothing is spent yet."""
+    decision = start(placed_task(), CLASSIFY, call(), None, most=MOST)
+    (fact,) = decision.facts
     assert isinstance(fact, StepStarted)
-    assert (fact.tool, fact.attempt, fact.reserved_micro_usd) == ("classify", 1, RESERVE)
-    assert (decision.task.reserved, decision.task.spent) == (RESERVE, 0)
-    assert decision.task.progress == (Progress.RUNNING,)
+    assert (fact.tool, fact.attempt, fact.reserved_micro_usd) == ("classify", 1, MOST)
+    task, entry = written(decision)
+    assert (task.status, task.progress) == (Status.RUNNING, (Progress.RUNNING,))
+    assert (task.spent, task.lines, entry.cost, entry.billed, entry.done) == (0, 0, 0, {}, False)
 
 
-def test_a_step_without_a_model_sets_nothing_aside() -> None:
-    """Extracting costs nothing, so nothing is set aside for it."""
-    task, entry = begun(placed_task(), call("extract"))
-    assert task.reserved == entry.reserved == 0
-
-
-def test_a_second_attempt_keeps_the_money_of_the_first() -> None:
-    """Trying again counts the attempt and sets nothing aside a second time."""
+@pytest.mark.parametrize("said", ["a", "b"])
+def test_a_second_attempt_keeps_the_bill_of_the_first(said: str) -> None:
+    """Trying again, with the same input or another, counts the attempt and keeps what was billed before."""
     task, entry = begun(placed_task(), call())
-    task, again = begun(task, call(), entry)
-    assert (task.reserved, again.reserved, again.attempt) == (RESERVE, RESERVE, 2)
+    task, entry = written(fail(task, entry, "transient", "throttled", final=False, spending=paid(charge())))
+    _, again = begun(task, call(said=said), entry)
+    assert (again.attempt, again.cost, again.billed) == (2, 9, {"d1": Line(line=1, cost=9)})
+    assert (again.input_sha256 == entry.input_sha256) is (said == "a")
 
 
-def test_a_changed_input_frees_what_the_old_one_held() -> None:
-    """Another input is another call: the money of the abandoned one goes back when its own is set aside."""
-    task, entry = begun(placed_task(), call())
-    task, other = begun(task, call(said="b"), entry)
-    assert (task.reserved, other.reserved) == (RESERVE, RESERVE)
-    assert other.input_sha256 != entry.input_sha256
-
-
-def test_a_fallback_frees_what_the_step_held_and_needs_no_money() -> None:
-    """The stand-in tool gets no money, so it cannot pay for a model."""
+def test_a_fallback_is_done_by_the_stand_in() -> None:
+    """The entry tells that the answer is not the step's own."""
     task, entry = begun(placed_task(), call("summarise"))
-    task, spare = begun(task, call("summarise", fallback=True), entry)
-    assert (spare.tool, spare.reserved, task.reserved) == ("excerpt", 0, 0)
+    _, spare = begun(task, call("summarise", fallback=True), entry)
+    assert (spare.tool, spare.attempt) == ("excerpt", 2)
 
 
 def test_a_fallback_that_the_table_lacks_is_refused() -> None:
-    """Asking for the stand-in of a step without one does not run the step itself without any money."""
+    """Asking for the stand-in of a step without one does not run the step itself."""
     with pytest.raises(Permanent) as refused:
-        start(placed_task(), CLASSIFY, call(fallback=True), None)
+        start(placed_task(), CLASSIFY, call(fallback=True), None, most=0)
     assert refused.value.code == "no-fallback"
-
-
-def test_a_step_that_was_given_up_gets_new_money_when_it_is_asked_for_again() -> None:
-    """The last word freed the money, so that an execution which is repeated sets it aside anew."""
-    task, entry = begun(placed_task(), call())
-    given_up = fail(task, entry, "transient", "throttled", final=True)
-    assert given_up.entry is not None
-    assert given_up.task.reserved == 0
-    task, again = begun(given_up.task, call(), given_up.entry)
-    assert (task.reserved, again.reserved, again.attempt) == (RESERVE, RESERVE, 2)
-
-
-def test_what_the_budget_cannot_bear_is_refused() -> None:
-    """A step whose worst case does not fit beside what is spent and set aside never starts."""
-    task, _ = begun(placed_task(2, budget=2 * RESERVE - 1), call(document=0))
-    with pytest.raises(Permanent, match=f"has {RESERVE - 1} left of {2 * RESERVE - 1}") as refused:
-        start(task, CLASSIFY, call(document=1), None)
-    assert refused.value.code == "budget-used-up"
-
-
-def test_the_last_micro_dollar_may_be_used() -> None:
-    """A step that fits exactly is allowed."""
-    task, _ = begun(placed_task(2, budget=2 * RESERVE), call(document=0))
-    task, _ = begun(task, call(document=1))
-    assert task.reserved == task.budget
 
 
 def test_nothing_starts_for_a_task_that_is_over() -> None:
     """A cancelled task pays for nothing more."""
     with pytest.raises(Permanent) as refused:
-        start(cancel(placed_task(), "ann", "a mistake").task, CLASSIFY, call(), None)
+        start(cancel(placed_task(), "ann", "a mistake").task, CLASSIFY, call(), None, most=MOST)
     assert refused.value.code == "task-over"
 
 
-def test_a_result_settles_the_money() -> None:
-    """The result, the usage and the rest of the money go down together, tool and usages before the completion."""
+def test_nothing_starts_for_a_task_that_waits() -> None:
+    """A parked task pays for nothing, nor does one that is resumed and not placed; its next run does."""
     task, entry = begun(placed_task(), call())
-    decision = finish(task, entry, {"label": "MIT"}, [usage(5), usage(7)])
-    assert told(decision) == ["tool.called", "usage.metered", "usage.metered", "step.completed"]
-    assert (decision.task.spent, decision.task.reserved) == (12, 0)
-    assert decision.entry is not None
-    assert (decision.entry.output, decision.entry.cost, decision.entry.reserved) == ({"label": "MIT"}, 12, 0)
+    waits = park(task, "budget", "used up", NOON).task
+    for idle in (waits, resume(waits, "granted").task):
+        with pytest.raises(Permanent) as refused:
+            start(idle, CLASSIFY, call(), entry, most=MOST)
+        assert refused.value.code == "task-parked"
+    assert begun(paused(task), call(), entry)[0].status is Status.RUNNING
 
 
-def test_a_failed_attempt_keeps_the_rest_of_its_money() -> None:
-    """What a failed attempt paid is billed and drawn from its reserve; the next attempt has what is left."""
+def test_a_result_and_its_bill_go_down_together() -> None:
+    """Why a model was asked, what it cost and that its tool was called come before the completion."""
     task, entry = begun(placed_task(), call())
-    decision = fail(task, entry, "transient", "throttled", final=False, usages=[usage(40)])
+    spending = Spending(notes=(routed(),), charges=(charge("d1", 5), charge("d2", 7)))
+    decision = finish(task, entry, {"label": "MIT"}, spending)
+    assert told(decision) == [
+        "model.routed",
+        "usage.metered",
+        "usage.metered",
+        "tool.called",
+        "step.completed",
+    ]
+    after, done = written(decision)
+    assert (after.spent, after.lines, done.cost, done.output) == (12, 2, 12, {"label": "MIT"})
+    assert done.billed == {"d1": Line(line=1, cost=5), "d2": Line(line=2, cost=7)}
+    assert isinstance(decision.facts[-1], StepCompleted)
+    assert decision.facts[-1].cost_micro_usd == 12
+
+
+def test_a_line_tells_what_was_paid_for() -> None:
+    """A line of the bill says which deployment was paid, at which price, and for what."""
+    task, entry = begun(placed_task(), call())
+    (fact,) = bill(task, entry, paid(charge(outcome="hedged"))).facts
+    assert fact == UsageMetered(
+        document=0,
+        step="classify",
+        model="extractive-1",
+        tokens_in=400,
+        tokens_out=20,
+        cost_micro_usd=9,
+        price_version="2026-11",
+        line=1,
+        deployment="eu-2",
+        outcome="hedged",
+    )
+
+
+def test_a_failed_attempt_is_billed() -> None:
+    """What a failed attempt paid is on the bill; the one that succeeds adds its own."""
+    task, entry = begun(placed_task(), call())
+    decision = fail(task, entry, "transient", "throttled", final=False, spending=paid(charge("d1", 40)))
     assert told(decision) == ["usage.metered", "step.failed"]
-    assert (decision.task.spent, decision.task.reserved) == (40, RESERVE - 40)
     task, again = begun(decision.task, call(), decision.entry)
-    assert (again.reserved, again.cost, task.reserved) == (RESERVE - 40, 40, RESERVE - 40)
-    done = finish(task, again, {}, [usage(2)])
-    assert done.entry is not None
-    assert (done.task.spent, done.task.reserved, done.entry.cost) == (42, 0, 42)
+    after, done = written(finish(task, again, {}, paid(charge("d2", 2))))
+    assert (after.spent, after.lines, done.cost) == (42, 2, 42)
 
 
 def test_a_failure_that_cost_nothing_leaves_the_entry_alone() -> None:
     """Throttling before anything was paid changes no money."""
     task, entry = begun(placed_task(), call())
-    decision = fail(task, entry, "transient", "throttled", final=False)
-    assert (decision.task.reserved, decision.task.spent, decision.entry) == (RESERVE, 0, None)
+    decision = fail(task, entry, "transient", "throttled", final=True)
+    assert told(decision) == ["step.failed"]
+    assert (decision.task.spent, decision.task.lines, decision.entry) == (0, 0, None)
 
 
-def test_the_last_failure_frees_the_money() -> None:
-    """After the last word nothing stays set aside, and what was paid is billed."""
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_draw_is_billed_once(times: int) -> None:
+    """However often the same charge is reported, at once or again, it is one line of the bill."""
     task, entry = begun(placed_task(), call())
-    decision = fail(task, entry, "bad-answer", "no such class", final=True, usages=[usage(30)])
-    assert decision.entry is not None
-    assert (decision.task.spent, decision.task.reserved) == (30, 0)
-    assert (decision.entry.cost, decision.entry.reserved, decision.entry.done) == (30, 0, False)
+    task, entry = written(bill(task, entry, paid(*[charge()] * times)))
+    assert (task.spent, task.lines, entry.cost) == (9, 1, 9)
+    for _ in range(times):
+        assert bill(task, entry, paid(charge())).nothing
+    done, billed = written(finish(task, entry, {}, paid(charge())))
+    assert (done.spent, done.lines, billed.cost, billed.billed) == (9, 1, 9, entry.billed)
 
 
-@pytest.mark.parametrize("late", ["finish", "fail"])
-def test_what_comes_after_the_end_is_billed_and_nothing_else(late: str) -> None:
+@pytest.mark.parametrize("really", [0, 9, 400])
+def test_a_correction_replaces_the_amount_of_its_line(really: int) -> None:
+    """A call of unknown end is billed at its worst; what it really cost, less or more, takes the line's place."""
+    task, entry = begun(placed_task(), call())
+    task, entry = written(bill(task, entry, paid(charge("d1", 5), charge("d2", MOST, outcome="unknown"))))
+    decision = bill(task, entry, paid(charge("d2", really)))
+    assert decision.facts == (
+        UsageCorrected(document=0, step="classify", line=2, was_micro_usd=MOST, cost_micro_usd=really),
+    )
+    after, billed = written(decision)
+    assert (after.spent, after.lines, billed.cost) == (5 + really, 2, 5 + really)
+    assert billed.billed["d2"] == Line(line=2, cost=really)
+    assert bill(after, billed, paid(charge("d2", really))).nothing
+
+
+@pytest.mark.parametrize(("really", "new"), [(9, 0), (9, 20), (400, 20)])
+def test_a_result_that_comes_with_a_correction_costs_what_its_calls_did(really: int, new: int) -> None:
+    """A step that finds the answer of an earlier call completes for that call's price, however it was billed before."""
+    task, entry = begun(placed_task(), call())
+    task, entry = written(give_way(task, entry, paid(charge("d1", MOST, outcome="unknown"))))
+    task, entry = begun(paused(task), call(), entry)
+    decision = finish(task, entry, {}, paid(charge("d1", really), *([charge("d2", new)] if new else [])))
+    assert isinstance(decision.facts[-1], StepCompleted)
+    assert decision.facts[-1].cost_micro_usd == decision.task.spent == really + new
+
+
+def test_lines_are_counted_through_the_whole_task() -> None:
+    """Two documents' steps share one bill, whose lines have no gap and no repeat."""
+    task = placed_task(2)
+    task, first = begun(task, call(document=0))
+    task, second = begun(task, call(document=1))
+    numbers = []
+    for draw, entry in (("a", first), ("b", second)):
+        decision = finish(task, entry, {}, paid(charge(f"{draw}1"), charge(f"{draw}2")))
+        numbers += [number for number, _ in lines(decision)]
+        task = decision.task
+    assert numbers == [1, 2, 3, 4]
+    assert task.lines == 4
+
+
+def test_giving_way_takes_the_attempt_back() -> None:
+    """Nothing failed: the next run's attempt has the same number, and what this one paid stays billed."""
+    task, entry = begun(placed_task(), call())
+    task, entry = begun(task, call(), entry)
+    decision = give_way(task, entry, paid(charge("d1", 7)))
+    assert told(decision) == ["usage.metered"]
+    task, back = written(decision)
+    assert (back.attempt, back.cost, task.spent, task.progress) == (1, 7, 7, (Progress.RUNNING,))
+    _, again = begun(paused(task), call(), back)
+    assert (again.attempt, again.billed) == (2, {"d1": Line(line=1, cost=7)})
+
+
+def test_giving_way_before_anything_was_paid_says_nothing() -> None:
+    """An attempt that could not even begin leaves its number to the next one, and no fact."""
+    task, entry = begun(placed_task(), call())
+    decision = give_way(task, entry)
+    assert decision.facts == ()
+    assert decision.task == task
+    assert written(decision)[1].attempt == 0
+
+
+def test_a_parked_task_hears_of_what_was_under_way() -> None:
+    """A call in flight when its task is parked was paid for and is worth its money: bill and result are kept."""
+    task, entry = begun(placed_task(), call())
+    waits = park(task, "preempted", "urgent work waits", NOON).task
+    decision = finish(waits, entry, {"label": "MIT"}, paid(charge()))
+    after, done = written(decision)
+    assert (after.status, after.spent, after.parked_for, done.done) == (Status.PARKED, 9, "preempted", True)
+    failing = fail(waits, entry, "transient", "throttled", final=False, spending=paid(charge()))
+    assert (failing.task.status, told(failing)) == (Status.PARKED, ["usage.metered", "step.failed"])
+
+
+def late(how: str, task: Task, entry: Entry, spending: Spending = NOTHING) -> Decision:
+    """Return what becomes of an attempt that ends that way."""
+    if how == "finish":
+        return finish(task, entry, {"label": "MIT"}, spending)
+    if how == "give way":
+        return give_way(task, entry, spending)
+    return fail(task, entry, "bad-answer", "no such class", final=True, spending=spending)
+
+
+@pytest.mark.parametrize("how", ["finish", "fail", "give way"])
+def test_what_comes_after_the_end_is_billed_and_nothing_else(how: str) -> None:
     """A call in flight when its task is cancelled was paid for: the bill says so, the result is dropped."""
     task, entry = begun(placed_task(), call())
     over = cancel(task, "ann", "a mistake").task
-    decision = (
-        finish(over, entry, {"label": "MIT"}, [usage(9)])
-        if late == "finish"
-        else fail(over, entry, "bad-answer", "no such class", final=True, usages=[usage(9)])
-    )
-    assert told(decision) == ["usage.metered"]
-    assert decision.entry is not None
-    assert (decision.task.status, decision.task.spent, decision.task.reserved) == (over.status, 9, 0)
-    assert not decision.entry.done
+    decision = late(how, over, entry, Spending(notes=(routed(),), charges=(charge(),)))
+    assert told(decision) == ["model.routed", "usage.metered"]
+    after, billed = written(decision)
+    assert (after.status, after.spent, after.progress) == (Status.CANCELLED, 9, over.progress)
+    assert (billed.done, billed.attempt, billed.cost) == (False, 1, 9)
 
 
-def test_a_late_result_that_cost_nothing_changes_nothing() -> None:
-    """Without usage there is nothing to write about an attempt nobody waits for."""
+@pytest.mark.parametrize("how", ["finish", "fail", "give way"])
+def test_a_late_result_that_cost_nothing_changes_nothing(how: str) -> None:
+    """Without a charge there is nothing to write about an attempt nobody waits for."""
+    task, entry = begun(placed_task(2), call())
+    assert late(how, cancel(task, "ann", "a mistake").task, entry).nothing
+    assert late(how, settle(task, failed(0)).task, entry).nothing
+
+
+def test_a_late_correction_is_taken_after_the_end() -> None:
+    """What a call of unknown end really cost may be found when its task is long over."""
+    task, entry = begun(placed_task(), call())
+    task, entry = written(bill(task, entry, paid(charge("d1", MOST, outcome="unknown"))))
+    over = settle(task, reviewed(0)).task
+    after, billed = written(bill(over, entry, paid(charge("d1", 9))))
+    assert (after.status, after.spent, billed.cost) == (Status.COMPLETED, 9, 9)
+
+
+def test_nothing_to_bill_is_nothing() -> None:
+    """An attempt that used no model leaves the task and its entry alone."""
     task, entry = begun(placed_task(), call("extract"))
-    over = cancel(task, "ann", "a mistake").task
-    assert finish(over, entry, {}, []).nothing
-    assert meter(over, entry, []).nothing
+    assert bill(task, entry, NOTHING).nothing
+    decision = finish(task, entry, {})
+    assert told(decision) == ["tool.called", "step.completed"]
+    assert (decision.task.spent, decision.task.lines) == (0, 0)
 
 
-def test_a_provider_that_counts_more_than_was_set_aside_is_believed() -> None:
-    """Money that is spent is recorded as spent; what follows is refused once the budget is gone."""
-    task, entry = begun(placed_task(2, budget=2 * RESERVE), call(document=0))
-    task = finish(task, entry, {}, [usage(RESERVE + 1)]).task
-    assert (task.spent, task.reserved) == (RESERVE + 1, 0)
-    with pytest.raises(Permanent) as refused:
-        start(task, CLASSIFY, call(document=1), None)
-    assert refused.value.code == "budget-used-up"
+@pytest.mark.parametrize("status", [Status.ADMITTED, Status.PARKED, Status.CANCELLED])
+def test_choosing_without_paying_is_told(status: Status) -> None:
+    """A choice of a model that led to no charge is on record, whatever the task does, and changes no money."""
+    task, entry = begun(placed_task(), call())
+    decision = bill(task.model_copy(update={"status": status}), entry, Spending(notes=(routed(),)))
+    assert told(decision) == ["model.routed"]
+    assert (decision.task.spent, decision.task.lines, decision.entry) == (0, 0, entry)
 
 
-class Spending(RuleBasedStateMachine):
-    """Steps of several documents start, finish and fail in any order; usage stays within what was set aside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: dict[tuple[int, str], Entry] = {}
-        self.billed = 0
-        self.task = placed_task()
-
-    @initialize(documents=st.integers(1, 3), slack=st.integers(0, 2 * RESERVE))
-    def submitted(self, documents: int, slack: int) -> None:
-        """Begin with a task that may spend its worst case and a little more."""
-        self.task = placed_task(documents, budget=DOCUMENT_REVIEW.reserve * documents + slack)
-
-    def write(self, decision: Decision) -> None:
-        """Keep what was decided, as a store would."""
-        self.task = decision.task
-        self.billed += sum(
-            getattr(fact, "cost_micro_usd", 0) for fact in decision.facts if fact.type == "usage.metered"
-        )
-        if decision.entry is not None:
-            self.entries[decision.entry.document, decision.entry.step] = decision.entry
-
-    def entry_of(self, data: Any) -> Entry:
-        """Return any step that is begun and not done."""
-        return data.draw(st.sampled_from([entry for entry in self.entries.values() if not entry.done]))  # type: ignore[no-any-return]
-
-    @rule(
-        number=st.integers(0, 2),
-        step=st.sampled_from(["extract", "classify", "summarise"]),
-        said=st.sampled_from("ab"),
-        fallback=st.booleans(),
-    )
-    def starts(self, number: int, step: str, said: str, fallback: bool) -> None:  # noqa: FBT001
-        """Start a step, for the first time, again, otherwise, or its fallback; the budget may refuse it."""
-        number %= len(self.task.documents)
-        if self.task.over or self.task.at(number) in SETTLED:
-            return
-        asked = call(step, number, said, fallback=fallback and step == "summarise")
-        try:
-            self.write(start(self.task, DOCUMENT_REVIEW.step(step), asked, self.entries.get((number, step))))
-        except Permanent as refused:
-            assert refused.code == "budget-used-up"  # noqa: PT017  any other refusal is a finding
-
-    @precondition(lambda self: any(not entry.done for entry in self.entries.values()))
-    @rule(data=st.data(), share=st.fractions(0, 1))
-    def finishes(self, data: Any, share: Any) -> None:
-        """Finish a step, also one of a document that was given up meanwhile."""
-        entry = self.entry_of(data)
-        self.write(finish(self.task, entry, {}, self.used(entry, share)))
-
-    @precondition(lambda self: any(not entry.done for entry in self.entries.values()))
-    @rule(data=st.data(), share=st.fractions(0, 1), final=st.booleans())
-    def fails(self, data: Any, share: Any, final: bool) -> None:  # noqa: FBT001
-        """Fail a step, for now or for good, after paying for something or nothing."""
-        entry = self.entry_of(data)
-        self.write(fail(self.task, entry, "transient", "throttled", final=final, usages=self.used(entry, share)))
-
-    def used(self, entry: Entry, share: Any) -> list[Usage]:
-        """Return a usage of a share of what is set aside."""
-        return [usage(int(entry.reserved * share))] if entry.reserved and not self.task.over else []
-
-    @rule(number=st.integers(0, 2), well=st.booleans())
-    def settles(self, number: int, well: bool) -> None:  # noqa: FBT001
-        """Settle a document, at whatever point of its run."""
-        number %= len(self.task.documents)
-        well = well and not self.task.over and self.task.at(number) is Progress.RUNNING
-        self.write(settle(self.task, reviewed(number) if well else failed(number)))
-
-    @precondition(lambda self: not self.task.over)
-    @rule(really=st.integers(0, 9))
-    def cancels(self, really: int) -> None:
-        """Cancel, once in a while."""
-        if really == 0:
-            self.write(cancel(self.task, "ann", "a mistake"))
-
-    @invariant()
-    def the_budget_holds(self) -> None:
-        """Neither amount is negative, and together they stay within the budget."""
-        assert self.task.spent >= 0
-        assert self.task.reserved >= 0
-        assert self.task.spent + self.task.reserved <= self.task.budget
-
-    @invariant()
-    def the_books_agree(self) -> None:
-        """The task's sums are those of its steps, and every micro-dollar that was spent was metered."""
-        assert self.task.spent == self.billed == sum(entry.cost for entry in self.entries.values())
-        if self.task.status not in OVER:
-            assert self.task.reserved == sum(entry.reserved for entry in self.entries.values())
-
-    @invariant()
-    def nothing_stays_aside(self) -> None:
-        """When every document is settled nothing is set aside any more."""
-        if all(progress in SETTLED for progress in self.task.progress):
-            assert self.task.reserved == 0
+@pytest.mark.parametrize("cost", [0, 1, 10**9])
+def test_a_charge_is_believed(cost: int) -> None:
+    """Money that is spent is recorded as spent, a free call has its line too, and no budget cuts the bill."""
+    task, entry = begun(placed_task(budget=5), call())
+    decision = bill(task, entry, paid(replace(charge(), cost=cost)))
+    assert lines(decision) == [(1, cost)]
+    assert decision.task.spent == cost
 
 
-TestSpending = Spending.TestCase
-TestSpending.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+def test_the_examples_stay_what_they_are() -> None:
+    """Steps of the workflow that these tests name are there, in this order."""
+    assert [step.name for step in (EXTRACT, CLASSIFY, SUMMARISE, POLICY)] == [
+        "extract",
+        "classify",
+        "summarise",
+        "policy",
+    ]

@@ -13,7 +13,7 @@ from shared.core.task import (
     Progress,
     Status,
     cancel,
-    check_running,
+    check_open,
     evolve,
     is_settled,
     place,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.events.envelope import Fact
 
 FACTS = facts()
+BILLS = {"model.routed", "usage.metered", "usage.saved", "usage.corrected"}
 ABOUT_DOCUMENTS = sorted(kind for kind, fact in FACTS.items() if hasattr(fact, "document"))
 NO_TASK_MOVE = sorted(set(product(Status, CATALOG)) - set(TASK_MOVES))
 NO_DOCUMENT_MOVE = sorted(set(product(Progress, ABOUT_DOCUMENTS)) - set(DOCUMENT_MOVES))
@@ -99,7 +100,14 @@ def test_what_is_over_stays_so() -> None:
     """Terminal states have no way out: all that may still come is a bill."""
     out = [(kind, after is before) for (before, kind), after in TASK_MOVES.items() if before in OVER]
     out += [(kind, after is before) for (before, kind), after in DOCUMENT_MOVES.items() if before in SETTLED]
-    assert set(out) == {("usage.metered", True)}
+    assert set(out) == {(kind, True) for kind in BILLS}
+
+
+@pytest.mark.parametrize("status", sorted(OVER - {Status.REJECTED}))
+def test_a_bill_that_comes_after_the_end_changes_nothing_but_money(status: Status) -> None:
+    """Whatever ended a task that ran, a late bill is taken, and leaves status and progress alone."""
+    task = task_at(status, Progress.CANCELLED)
+    assert evolve(task, *(FACTS[kind] for kind in sorted(BILLS))) == task
 
 
 def test_everything_else_has_a_way_to_its_end() -> None:
@@ -132,9 +140,9 @@ def test_a_refusal_is_kept_with_its_reason() -> None:
     assert [fact.type for fact in decision.facts] == ["task.submitted", "task.rejected"]
     assert decision.task.over
     assert decision.task.reason == "more than you may spend"
-    assert decision.task.reserved == decision.task.spent == 0
+    assert decision.task.spent == 0
     with pytest.raises(Permanent, match="more than you may spend"):
-        check_running(decision.task)
+        check_open(decision.task)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +171,14 @@ def test_only_an_admitted_task_is_placed(status: Status) -> None:
     assert place(task).task == task
 
 
-@pytest.mark.parametrize("status", [Status.ADMITTED, Status.PLACED, Status.RUNNING])
+@pytest.mark.parametrize("status", [Status.ADMITTED, Status.PLACED, Status.RUNNING, Status.PARKED])
 def test_cancelling_stops_what_is_not_settled(status: Status) -> None:
-    """Cancelling frees the money set aside and leaves a reviewed document reviewed."""
+    """Cancelling leaves a reviewed document reviewed and what was spent spent."""
     done = (Progress.REVIEWED, Progress.FAILED, Progress.WAITING, Progress.QUEUED)
-    task = task_at(status, documents=4).model_copy(update={"progress": done, "reserved": 7, "spent": 5})
+    task = task_at(status, documents=4).model_copy(update={"progress": done, "spent": 5})
     after = cancel(task, "ann", "a mistake").task
     assert after.progress == (Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED, Progress.CANCELLED)
-    assert (after.status, after.reason, after.reserved, after.spent) == (Status.CANCELLED, "a mistake", 0, 5)
+    assert (after.status, after.reason, after.spent) == (Status.CANCELLED, "a mistake", 5)
 
 
 def test_cancelling_twice_is_cancelling_once() -> None:
@@ -199,8 +207,8 @@ def settled(task: Task, *outcomes: DocumentReviewed | DocumentFailed) -> tuple[T
 
 
 def running(documents: int) -> Task:
-    """Return a task whose documents are at work, with money set aside."""
-    return task_at(Status.RUNNING, documents=documents).model_copy(update={"reserved": 11, "spent": 23})
+    """Return a task whose documents are at work, and which cost something already."""
+    return task_at(Status.RUNNING, documents=documents).model_copy(update={"spent": 23})
 
 
 def test_the_last_document_completes_the_task() -> None:
@@ -209,7 +217,7 @@ def test_the_last_document_completes_the_task() -> None:
     assert (first.status, said) == (Status.RUNNING, ["document.reviewed"])
     last, said = settled(first, reviewed(0))
     assert (last.status, said) == (Status.COMPLETED, ["document.reviewed", "task.completed"])
-    assert (last.reserved, last.spent) == (0, 23)
+    assert (first.spent, last.spent) == (23, 23)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])

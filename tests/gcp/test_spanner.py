@@ -27,6 +27,10 @@ class Down:
         """Fail."""
         raise self._failure
 
+    def batch(self, **_: object) -> None:
+        """Fail."""
+        raise self._failure
+
     def snapshot(self) -> None:
         """Fail."""
         raise self._failure
@@ -52,6 +56,10 @@ class Abortive:
             return made
 
         return self._database.run_in_transaction(once_aborted, **options)
+
+    def batch(self, **options: Any) -> Any:
+        """Leave what needs no transaction to the SDK."""
+        return self._database.batch(**options)
 
 
 @pytest.mark.parametrize(

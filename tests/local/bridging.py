@@ -192,6 +192,8 @@ def _amazon() -> dict[str, str]:
         "TABLE_NAME": make_table(client("dynamodb")),
         "STREAM_NAME": "stream",
         "STATE_MACHINE_ARN": "arn:aws:states:eu-central-1:123456789012:stateMachine:document-review",
+        "INTERACTIVE_QUEUE_URL": make_queue(sqs, fifo=False),
+        "BACKGROUND_QUEUE_URL": make_queue(sqs, fifo=False),
         "REVIEWS_QUEUE_URL": make_queue(sqs, fifo=True),
         "RECORDS_QUEUE_URL": make_queue(sqs, fifo=True),
         "DEAD_LETTERS_QUEUE_URL": make_queue(sqs, fifo=False),

@@ -210,7 +210,7 @@ def _refuse_reviews(opened: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
     ("refuse", "taxonomy", "word"),
     [
         (_refuse_work, PLAIN, "dispatcher reported it"),
-        (_refuse_pipelines, PLAIN, "no pipeline today"),
+        (_refuse_pipelines, PLAIN, "lane's consumer reported it"),
         (_refuse_reviews, ASKING, "no review today"),
     ],
 )

@@ -119,6 +119,10 @@ class HomeTasks:
         told = _pages(self._home, "tasks", "tasks.page", tenant, limit, after)
         return [Task.model_validate(one) for one in told]
 
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first: as many as one answer holds."""
+        return [Task.model_validate(one) for one in self._home.ask("tasks.parked", limit=limit)["tasks"]]
+
 
 class HomeOutbox:
     """The `Outbox` port."""

@@ -82,6 +82,12 @@ class TableTasks:
         found = self._table.between(tenant, rows.TASK, after=after, limit=limit)
         return [Task.model_validate_json(rows.body_of(one)) for one in found]
 
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first; reads all that are parked."""
+        with verdicts("the table"):
+            found = [Task.model_validate_json(rows.body_of(one)) for one in self._table.client.query_entities("Parked eq true")]
+        return sorted(found, key=lambda task: (task.parked_at, task.id))[:limit]
+
     def commit(self, change: Change) -> None:
         """Write all of a decision or nothing; Conflict or Duplicate when it came too late."""
         operations = [*self._claim(change), *self._task(change), *self._events(change), *self._belongings(change)]
@@ -109,7 +115,8 @@ class TableTasks:
         found = self._table.get(task.tenant, rows.TASK + task.id)
         if (int(found["Version"]) if found else 0) != change.expected:
             raise Conflict(f"task {task.id} is no longer at version {change.expected}")
-        fresh = rows.row(task.tenant, rows.TASK + task.id, task.model_dump_json(), Version=task.version)
+        parked = {"Parked": True} if task.parked_at is not None else {}
+        fresh = rows.row(task.tenant, rows.TASK + task.id, task.model_dump_json(), Version=task.version, **parked)
         yield _replaced(fresh, found)
 
     def _events(self, change: Change) -> Iterator[Operation]:

@@ -1,4 +1,8 @@
-"""Azure's storage: Azurite with blobs, queues and tables in the part's folder."""
+"""Azure's storage: Azurite with blobs, queues and tables in the part's folder.
+
+It writes its tables of contents down every few seconds and when it is asked to end, so a kill would lose messages that
+it acknowledged.
+"""
 
 from __future__ import annotations
 
@@ -78,4 +82,5 @@ PART = Part(
     command=_command,
     ready=_ready,
     prepare=_prepare,
+    killable=False,
 )

@@ -26,10 +26,14 @@ _SOURCES = ("aws", "shared", "statemachines", "template.yaml", "samconfig.toml")
 _PARAMETERS = {
     "EnhancedFanOut": "false",  # there is no AWS::Kinesis::StreamConsumer here
     "ExpressHostPrefix": "false",
+    "InteractiveConcurrency": "0",  # a bound that comes from a parameter is a text here, and stops the poller
+    "BackgroundConcurrency": "0",
     "JwtAudience": AUDIENCE,
 }
 _FACTS = {
     "StateMachineArn": "STATE_MACHINE_ARN",
+    "InteractiveLaneUrl": "INTERACTIVE_QUEUE_URL",
+    "BackgroundLaneUrl": "BACKGROUND_QUEUE_URL",
     "ReviewsQueueUrl": "REVIEWS_QUEUE_URL",
     "RecordsQueueUrl": "RECORDS_QUEUE_URL",
     "DocumentsBucket": "DOCUMENTS_BUCKET",

@@ -1,6 +1,6 @@
 """The local AWS: ministack, in an environment of its own, with all it keeps in the part's folder.
 
-It writes its state down when it is asked to stop, so a `kill -9` loses what it kept; S3 objects are files at once.
+What it acknowledged outlives a `kill -9`: see local_aws_journal.py; S3 objects are files at once.
 """
 
 from __future__ import annotations

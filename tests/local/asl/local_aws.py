@@ -14,7 +14,6 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 WIDTH = 8  # executions at once
 _ROLE = "arn:aws:iam::000000000000:role/any"
@@ -44,12 +43,8 @@ class LocalAws:
         self._lambda: Any = session.client("lambda", **place)
         self._stepfunctions: Any = session.client("stepfunctions", **place)
 
-    def __enter__(self) -> LocalAws:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the connections."""
         self._lambda.close()
         self._stepfunctions.close()
 

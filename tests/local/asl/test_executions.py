@@ -168,6 +168,12 @@ def test_a_timeout_goes_before_the_handlers_error(single: Callable[..., Any], pl
     assert (found.output, found.steps) == ("in time", (("Only", 2),))
 
 
+def test_a_timeout_has_no_cause(single: Callable[..., Any], play: Callable[..., Any]) -> None:
+    """A task that took too long says so by its name alone, as was recorded from the service."""
+    found = play(single({**TASK, "TimeoutSeconds": 1}), {}, {"Tool": [{"return": 1, "takes": 1}]}).execution
+    assert (found.error, found.cause) == ("States.Timeout", None)
+
+
 def test_a_loop_on_a_standing_clock_ends(play: Callable[..., Any]) -> None:
     """A loop that takes no time ends by its number of steps."""
     states = {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}}

@@ -129,3 +129,18 @@ def test_what_was_not_sent_is_remembered_all_the_same(carried: Carried, bodies: 
     bus = Bus()
     Remembering(bus, carried, "two").catch_up()
     assert bus.got == [1]
+
+
+def test_what_is_tried_often_is_noted_once(carried: Carried, bodies: list[str]) -> None:
+    """An event that has to be sent many times is remembered once, at its first place."""
+    bus = Bus(1)
+    remembering = Remembering(bus, carried, "one")
+    for _ in range(3):
+        with pytest.raises(Transient):
+            publish(remembering, bodies[0])
+    bus.refused = ()
+    publish(remembering, *bodies)
+    assert [len(page) for page in carried.pages()] == [5]
+    fresh = Bus()
+    Remembering(fresh, carried, "two").catch_up()
+    assert fresh.got == [1, 2, 3, 4, 5]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.core.admission import TenantPolicy
+from shared.core.policy import Policy, TenantPolicy
 from shared.core.task import Task
 from shared.errors import NotFound
 from shared.events.document import DocumentRef
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TENANTS = {name: TenantPolicy() for name in ("local", "acme", "9188040d-6c67-4c5b-b112-36a304b66dad")}
+POLICY = Policy(tenants=TENANTS)
 
 
 class Memory:
@@ -114,6 +115,10 @@ def ports() -> Ports:
         models=all_of_it,
         pipelines=all_of_it,
         records=all_of_it,
-        tenants=TENANTS,
+        ledger=all_of_it,
+        cache=None,
+        learned=all_of_it,
+        settings=all_of_it,
+        policy=lambda: POLICY,
         now=lambda: NOON,
     )

@@ -1,4 +1,4 @@
-"""Records kinesis.json and sqs.json: the canonical event, published with our adapter, as the services give it out.
+"""Records kinesis.json, sqs.json and lane.json: the canonical event, published with our adapter, as the services give it out.
 
 The fields of a record are those that moto's Kinesis and SQS return; the envelope around them is Lambda's, by its
 documentation. Run at the root: python -m tests.samples.aws.record
@@ -14,7 +14,7 @@ from typing import Any
 from moto import mock_aws
 
 from aws.adapters.bus import AmazonBus, Destinations
-from shared.core.routes import Route
+from shared.core.routes import Lane, Route
 from shared.events.catalog import parse
 from tests.contracts.amazon import REGION, client
 
@@ -30,10 +30,15 @@ def main() -> None:
     kinesis, sqs = client("kinesis"), client("sqs")
     kinesis.create_stream(StreamName=_NAME, ShardCount=1)
     queue = sqs.create_queue(QueueName=f"{_NAME}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    bus = AmazonBus(kinesis, sqs, None, Destinations(stream=_NAME, machine="", reviews=queue, records=queue))
-    bus.publish([(Route.WORK, event), (Route.RECORDS, event)])
+    lane = sqs.create_queue(QueueName=_NAME)["QueueUrl"]
+    lanes = dict.fromkeys(Lane, lane)
+    bus = AmazonBus(kinesis, sqs, Destinations(stream=_NAME, lanes=lanes, reviews=queue, records=queue))
+    changes = {"cloud": "aws", "reason": "one document and no approval possible", "documents": 1}
+    here = event.model_copy(update={"data": event.data.model_copy(update=changes)})
+    bus.publish([(Route.WORK, event), (Route.RECORDS, event), (Route.PIPELINE, here)])
     _write("kinesis.json", _kinesis_batch(kinesis))
     _write("sqs.json", _sqs_batch(sqs, queue))
+    _write("lane.json", _sqs_batch(sqs, lane))
 
 
 def _write(name: str, batch: dict[str, Any]) -> None:
@@ -78,7 +83,7 @@ def _sqs_batch(sqs: Any, queue: str) -> dict[str, Any]:
         "messageAttributes": attributes,
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{_NAME}.fifo",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{queue.rpartition('/')[2]}",
         "awsRegion": REGION,
     }
     return {"Records": [record]}

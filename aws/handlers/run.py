@@ -1,0 +1,72 @@
+"""The lanes' consumer: placed tasks in, their pipelines started.
+
+Both lanes lead here; what makes one fast is how many of its batches are handled at a time. A start that failed for
+a passing reason is reported and comes again when its queue shows it again: nobody else tries. What can never be
+started goes to the dead letters at once, with its reason and its content.
+"""
+
+from __future__ import annotations
+
+from aws.adapters.telemetry import count, note
+from aws.verdicts import unforeseen
+from aws.wire import Json, failures, sqs_body
+from aws.wiring import ports, starts
+from shared.core.routes import Route, routes
+from shared.core.workflow import pipeline_input
+from shared.errors import Permanent, Transient
+from shared.events.catalog import AnyEvent, parse
+
+
+def run(event: Json, _context: object = None) -> Json:
+    """Start what a batch names; answer with the messages that have to come again.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    return failures([record["messageId"] for record in event["Records"] if not _handled(record)])
+
+
+def _handled(record: Json) -> bool:
+    """Return whether the message is done with; False asks for it again."""
+    message = record["messageId"]
+    try:
+        _start(parse(sqs_body(record), transport="sqs"))
+    except Transient:
+        count("StartsDelayed")
+        note("start delayed", sequence=message)
+        return False
+    except Permanent as poison:
+        return _buried(record, poison)
+    except Exception as error:  # noqa: BLE001  one bad message must not fail its batch
+        unforeseen(error)
+        return False
+    return True
+
+
+def _start(event: AnyEvent) -> None:
+    """Start the pipeline of a placed task under its run's name, unless the task ended while it waited."""
+    if Route.PIPELINE not in routes(event):
+        raise Permanent(f"{event.type} starts no pipeline on AWS", code="no-route")
+    task = ports().tasks.load(event.tenant, event.taskid)
+    if task.over:
+        note("task over", tenant=task.tenant, task=task.id)
+        return
+    starts().start(task.workflow, task.run_id, pipeline_input(task.tenant, task.id, 0))
+    count("PipelinesStarted")
+    note("pipeline started", tenant=task.tenant, task=task.id)
+
+
+def _buried(record: Json, poison: Permanent) -> bool:
+    """Keep a message nobody can ever start among the dead letters; False when that cannot be done now."""
+    message, letters = record["messageId"], ports().dead_letters
+    count("StartsRefused")
+    note("start refused", severe=True, code=poison.code, sequence=message)
+    if letters is None:
+        return False
+    try:
+        letters.bury(record["body"], f"[{poison.code}] {poison}", f"{record['eventSourceARN']}/{message}")
+    except Transient:
+        return False
+    return True
+
+
+handler = run

@@ -1,0 +1,1 @@
+"""The kill drill: the stack's processes are killed in the middle of real work, and nothing may be lost or doubled."""

@@ -1,0 +1,1 @@
+"""Model providers behind the port `Models`: thin HTTP, no SDK. Imports shared/ only."""

@@ -1,0 +1,168 @@
+"""One paid call of a model: drawn before it is made, settled by its end, learned from.
+
+Whatever happens, the money ends in one of three ways: settled with what was used, taken back because the provider did
+nothing, or charged at its worst because nobody can know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from shared.core.answers import complaint
+from shared.core.completion import Completion, NoAnswer, Prompt
+from shared.core.gate import RANKS
+from shared.core.health import End, Outcome
+from shared.core.phrasing import most_tokens_in
+from shared.errors import Permanent, Throttled, Transient
+from shared.events.routing import ModelRouted, Refused
+
+if TYPE_CHECKING:
+    from shared.app.learned import Learned
+    from shared.app.purse import Paid, Purse, Terms, Ticket
+    from shared.core.routing import Pick, Refusal, Route
+    from shared.ports import Models
+
+Kind = Literal["first", "fallback", "retry", "repair", "hedge"]
+_ITS_OWN_FAULT = frozenset({"provider-credentials", "unknown-deployment"})  # a refusal that no prompt can mend
+
+
+class Busy(Transient):
+    """The deployment's gate is shut: nobody was asked."""
+
+
+class Said(NamedTuple):
+    """A call that was answered, and what is wrong with the answer: nothing, for one that will do."""
+
+    completion: Completion
+    fault: str
+
+
+@dataclass(slots=True)
+class Race:
+    """Calls for the same answer; the first that will do is the one, what comes later was a hedge."""
+
+    won: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+    def outcome(self, fault: str, kind: Kind) -> Paid:
+        """Say what a call's money was paid for."""
+        with self.lock:
+            if self.won:
+                return "hedged"
+            if fault:
+                return "failed"
+            self.won = True
+            return "repaired" if kind == "repair" else "answered"
+
+
+@dataclass(slots=True)
+class Calls:
+    """The calls of one question."""
+
+    models: Models
+    learned: Learned
+    now: Callable[[], float]
+    terms: Terms
+    purse: Purse
+    refused: tuple[Refusal, ...] = ()
+    race: Race = field(default_factory=Race)
+    made: int = 0
+    after: str = ""
+
+    def prepare(self, pick: Pick, prompt: Prompt, kind: Kind) -> Callable[[], Said]:
+        """Put the call's money aside and return the call; Busy when the gate is shut, Permanent without money.
+
+        A call that was paid before is not made again: its answer is returned.
+        """
+        route = pick.route
+        wait = self.learned.enter(route, self.now(), RANKS[self.terms.priority])
+        if wait:
+            raise Busy("its gate is shut", retry_after=wait)
+        most_in = prompt.tokens_in if route.embedded else most_tokens_in(prompt)
+        worst = route.cost(most_in, prompt.max_output_tokens)
+        asked = replace(prompt, deployment=route.name)
+        try:
+            ticket = self.purse.draw(route.name, worst, asked)
+        except BaseException:
+            self._leave(route, "refused", self.now())
+            raise
+        earlier = ticket.answer
+        if earlier is not None:
+            self._leave(route, "refused", self.now())
+            return lambda: self._again(earlier, prompt)
+        self._note(pick, ticket, kind)
+        asked = replace(asked, reference=ticket.id, timeout=self._seconds(route, prompt))
+        return lambda: self._call(route, ticket, asked, kind)
+
+    def _again(self, earlier: Completion, prompt: Prompt) -> Said:
+        fault = _fault(earlier, prompt)
+        self.race.won = self.race.won or not fault
+        return Said(earlier, fault)
+
+    def _call(self, route: Route, ticket: Ticket, prompt: Prompt, kind: Kind) -> Said:
+        began = self.now()
+        try:
+            completion = self.models.complete(prompt)
+        except Throttled as error:
+            self.purse.release(ticket)
+            self._leave(route, "throttled", began, error.retry_after)
+            raise
+        except NoAnswer as error:
+            (self.purse.unknown if error.served else self.purse.release)(ticket)
+            self._leave(route, "failed", began, error.retry_after)
+            raise
+        except Permanent as error:
+            self.purse.release(ticket)
+            self._leave(route, "failed" if error.code in _ITS_OWN_FAULT else "refused", began)
+            raise
+        except BaseException:  # whatever ended it, the provider may have done the work
+            self.purse.unknown(ticket)
+            self._leave(route, "failed", began)
+            raise
+        return self._settle(route, ticket, completion, Said(completion, _fault(completion, prompt)), kind, began)
+
+    def _settle(
+        self, route: Route, ticket: Ticket, completion: Completion, said: Said, kind: Kind, began: float
+    ) -> Said:
+        self._leave(route, "bad-answer" if said.fault else "answered", began, completion=completion)
+        cost = route.cost(completion.usage.tokens_in, completion.usage.tokens_out)
+        self.purse.settle(ticket, completion, cost, self.race.outcome(said.fault, kind))
+        return said
+
+    def _leave(
+        self, route: Route, end: End, began: float, retry_after: float = 0.0, completion: Completion | None = None
+    ) -> None:
+        now = self.now()
+        quota = completion.quota if completion else None
+        self.learned.leave(route, Outcome(end, (now - began) * 1000, retry_after, quota), now)
+
+    def _seconds(self, route: Route, prompt: Prompt) -> float:
+        return min(route.timeout, prompt.deadline - self.now()) if prompt.deadline else route.timeout
+
+    def _note(self, pick: Pick, ticket: Ticket, kind: Kind) -> None:
+        self.made += 1
+        fact = ModelRouted(
+            document=self.terms.document,
+            step=self.terms.step,
+            deployment=pick.route.name,
+            reason=pick.reason,
+            refused=tuple(Refused(deployment=one.deployment, reason=one.reason) for one in self.refused),
+            attempt=self.made,
+            kind=_kind(kind, self.terms.attempt),
+            after=self.after,
+            price_version=self.terms.price_version,
+            worst_micro_usd=ticket.worst,
+            left_micro_usd=max(0, self.purse.left()),
+        )
+        self.purse.note(fact)
+
+
+def _kind(kind: Kind, attempt: int) -> Kind:
+    return "retry" if kind == "first" and attempt > 1 else kind
+
+
+def _fault(completion: Completion, prompt: Prompt) -> str:
+    return completion.fault or complaint(completion.answer, prompt.answer_schema)

@@ -1,0 +1,59 @@
+"""What a process has learned about its deployments: their health and their gates, shared by its threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from types import MappingProxyType
+
+from shared.core import gate, health
+from shared.core.gate import Gate
+from shared.core.health import WELL, Health, Outcome
+from shared.core.routing import Route
+
+_MOST = 1024  # deployments; a policy that was reloaded many times leaves old names behind
+
+
+class Learned:
+    """Health and gate per deployment. `seat`, from 0 to 1, is this process's place among those that wait."""
+
+    def __init__(self, seat: float = 0.0) -> None:
+        self._seat = seat
+        self._health: dict[str, Health] = {}
+        self._gates: dict[str, Gate] = {}
+        self._lock = Lock()
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """Return what is known; the values never change, the names do."""
+        return MappingProxyType(self._health)
+
+    def gate(self, deployment: str) -> Gate:
+        """Return a deployment's gate as it is."""
+        return self._gates.get(deployment, Gate())
+
+    def enter(self, route: Route, now: float, rank: int) -> float:
+        """Let a call through and return 0, or the seconds to wait."""
+        with self._lock:
+            before = self._gates.get(route.name) or Gate(limit=route.per_second)
+            self._gates[route.name], wait = gate.allow(before, now, rank)
+            if not wait:
+                self._health[route.name] = health.begin(self._health.get(route.name, WELL), now)
+            if len(self._health) > _MOST:
+                self._forget(route.name)
+            return wait
+
+    def leave(self, route: Route, outcome: Outcome, now: float) -> None:
+        """Learn from a call's end."""
+        with self._lock:
+            self._health[route.name] = health.observe(self._health.get(route.name, WELL), outcome, now)
+            before = self._gates.get(route.name) or Gate(limit=route.per_second)
+            if outcome.end in {"answered", "bad-answer"}:
+                self._gates[route.name] = gate.answered(before, now)
+            elif outcome.end == "throttled" or outcome.retry_after:
+                self._gates[route.name] = gate.throttled(before, now, outcome.retry_after, self._seat)
+
+    def _forget(self, but: str) -> None:
+        oldest = next(name for name in self._health if name != but)
+        del self._health[oldest]
+        self._gates.pop(oldest, None)

@@ -1,0 +1,128 @@
+"""The lease of a run: opened when its task is admitted, kept while it lives, closed before its end is written down.
+
+Closing comes first, so that a task that is over never holds money; a task that lives on without a lease gets it anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.app import ledger
+from shared.core.admission import tenant_policy
+from shared.core.draws import charge
+from shared.core.ledger import LeaseAsk, Limits
+from shared.core.stepping import Charge
+from shared.errors import NotFound
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.core.journal import Entry
+    from shared.core.ledger import Draw, Lease
+    from shared.core.policy import Policy, TenantPolicy
+    from shared.core.stepping import Outcome
+    from shared.core.task import Task
+    from shared.ports import Ports
+
+_PAGE = 200
+
+
+def lease_id(task: str) -> str:
+    """Return the id of a task's lease: all its runs spend from the same one."""
+    return derive("lease", task)
+
+
+def limits_of(policy: TenantPolicy) -> Limits:
+    """Return what a tenant may spend in a day and in a month."""
+    return Limits(policy.daily_budget, policy.monthly_budget)
+
+
+def ask(ports: Ports, task: Task, amount: int) -> LeaseAsk:
+    """Return what a task asks for, `amount` micro-USD in all."""
+    at = ports.now().timestamp()
+    until = at + ports.policy().runs.lease_seconds
+    return LeaseAsk(lease_id(task.id), task.id, task.workflow, task.priority, amount, at, until)
+
+
+def ensure(ports: Ports, task: Task, *, more: int = 0) -> Lease:
+    """Return the task's lease, open and with `more` beside its budget; Forbidden when the tenant has not that much."""
+    limits = limits_of(tenant_policy(ports.tenants, task.tenant))
+    asked = ask(ports, task, task.budget + more)
+    opened = ledger.open_lease(ports, task.tenant, asked, limits)
+    if opened.state != "open":
+        return ledger.reopen(ports, task.tenant, asked, limits)
+    return ledger.extend(ports, task.tenant, asked.id, asked.amount, limits, until=asked.expires_at)
+
+
+def close(ports: Ports, task: Task) -> Lease | None:
+    """Give back what the task's run has not spent; None when it never had a lease."""
+    try:
+        return ledger.close(ports, task.tenant, lease_id(task.id))
+    except NotFound:
+        return None
+
+
+def sweep(ports: Ports, *, limit: int = 100) -> int:
+    """Prolong the leases of tasks that live, end those that nobody needs any more; return how many ended."""
+    for due in ports.ledger.overdue(ports.now(), limit=limit):
+        task = _alive(ports, due)
+        if task is not None:
+            ensure(ports, task)
+    return ledger.expire(ports, limit=limit)
+
+
+def _alive(ports: Ports, lease: Lease) -> Task | None:
+    """Return the task if it may still spend; one that is parked gets its lease back when it goes on."""
+    try:
+        task = ports.tasks.load(lease.tenant, lease.task)
+    except NotFound:
+        return None
+    return None if task.over or task.parked_at is not None else task
+
+
+def charged(lease: Lease) -> int:
+    """Return what the run has cost so far, calls that are still out at their worst case."""
+    return lease.settled + lease.held
+
+
+def unbilled(ports: Ports, task: Task, lease: Lease) -> Iterator[tuple[Entry, tuple[Charge, ...]]]:
+    """Yield the task's entries whose bill lacks something, with what it lacks or says wrongly."""
+    by_step: dict[tuple[int, str], list[Draw]] = {}
+    for drawn in _draws(ports, lease):
+        by_step.setdefault((drawn.document, drawn.step), []).append(drawn)
+    policy = ports.policy()
+    for (document, step), drawn_here in sorted(by_step.items()):
+        entry = ports.journal.find(task.tenant, task.id, document, step)
+        if entry is None:
+            continue
+        charges = tuple(charge_of(drawn, policy) for drawn in drawn_here if _differs(entry, drawn))
+        if charges:
+            yield entry, charges
+
+
+def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Charge:
+    """Return what a draw puts on the bill; one whose end nobody knows is charged at its worst case."""
+    candidate = policy.candidates.get(drawn.deployment)
+    return Charge(
+        draw=drawn.id,
+        deployment=drawn.deployment,
+        model=candidate.model if candidate else drawn.deployment,
+        tokens_in=drawn.tokens_in,
+        tokens_out=drawn.tokens_out,
+        cost=charge(drawn),
+        price_version=policy.version,
+        outcome="unknown" if drawn.state in {"open", "unknown"} else outcome,
+    )
+
+
+def _differs(entry: Entry, drawn: Draw) -> bool:
+    known = entry.billed.get(drawn.id)
+    return charge(drawn) != (known.cost if known else 0) or (known is None and drawn.state == "settled")
+
+
+def _draws(ports: Ports, lease: Lease) -> Iterator[Draw]:
+    after = ""
+    while page := ports.ledger.draws(lease.tenant, lease.id, limit=_PAGE, after=after):
+        yield from page
+        after = page[-1].id

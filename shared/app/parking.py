@@ -1,0 +1,144 @@
+"""Parking a task that cannot go on now, and letting it go on when it can.
+
+A parked task gives its place back: whoever works for it stops at the next step, and its journal makes what was done
+free when its next run passes there again. So nothing fails for want of money, of a provider, or of a person's time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.app import leases, switches
+yields = lambda ports, task: None  # noqa
+from shared.app.approvals import tick_approval
+from shared.app.commit import change
+from shared.app.tasks import cancel
+from shared.core import approval as approvals
+from shared.core import task as tasks
+from shared.core.approval import Approval
+from shared.core.decision import Decision
+from shared.core.journal import digest
+from shared.core.pricing import worst_case
+order = lambda policy, found, now: found  # noqa
+from shared.core.workflow import workflow
+from shared.errors import Forbidden, Permanent, Throttled
+from shared.events.catalog import Cause
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.core.task import Task
+    from shared.events.task import ParkedFor
+    from shared.ports import Ports
+
+BY = "agentfabric"
+
+
+class Wait(NamedTuple):
+    """What a task waits for, why, and until when at least."""
+
+    code: ParkedFor
+    reason: str
+    until: datetime | None = None
+
+
+def budget_approval_id(task: Task) -> str:
+    """Return the id of the approval by which the task's run asks for more money."""
+    return derive("budget", task.id, task.run)
+
+
+def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
+    """Decide to park the task; one whose budget is used up asks a person for what the rest of it may cost."""
+    decision = tasks.park(task, wait.code, wait.reason, ports.now(), wait.until)
+    if wait.code != "budget" or not decision.facts:
+        return decision
+    ruling = approvals.request(_more(ports, task, document, wait.reason))
+    after = tasks.evolve(decision.task, *ruling.facts)
+    return replace(decision, task=after, facts=(*decision.facts, *ruling.facts), approvals=(ruling.approval,))
+
+
+def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
+    flow, now = workflow(task.workflow), ports.now()
+    unsettled = sum(done not in tasks.SETTLED for done in task.progress)
+    amount = worst_case(ports.policy(), flow.steps) * unsettled
+    shown = {"task": task.id, "budget": task.budget, "spent": task.spent, "asked": amount}
+    return Approval(
+        id=budget_approval_id(task),
+        tenant=task.tenant,
+        task=task.id,
+        entity=task.entity,
+        run=task.run,
+        document=document,
+        name=f"the budget of {task.entity}",
+        reason=reason,
+        digest=digest(shown),
+        policy=flow.budget_policy,
+        requested_by=task.submitted_by,
+        requested_at=now,
+        deadline=now + timedelta(seconds=flow.budget_policy.levels[0].wait),
+        about="budget",
+        amount=amount,
+    )
+
+
+def give_back(ports: Ports, task: Task) -> None:
+    """Return the lease of a parked task, unless it will not be long or only waits for more of it."""
+    if task.parked_for in {"preempted", "quota", "stopped"}:
+        leases.close(ports, task)
+
+
+def give_way_to_others(ports: Ports, task: Task, cause: Cause) -> None:
+    """Park a task that holds what more urgent work waits for; its step has not begun. Permanent when it was parked."""
+    reason = yields(ports, task)
+    if reason is None:
+        return
+    parked = change(ports, cause, lambda now: park(ports, now, Wait("preempted", reason), 0))
+    give_back(ports, parked)
+    raise Permanent(f"the task gives way: {reason}", code=tasks.PARKED)
+
+
+def resume_due(ports: Ports, *, source: str, limit: int = 100) -> int:
+    """Let parked tasks go on whose time has come, the most urgent first; return how many."""
+    waiting = order(ports.policy(), ports.tasks.parked(limit=limit), ports.now())
+    return sum(_resume(ports, task, source) for task in waiting)
+
+
+def _resume(ports: Ports, task: Task, source: str) -> bool:
+    cause = Cause(derive(task.run_id, "resume"), task.tenant, task.id, task.entity, source)
+    try:
+        ready = _ready(ports, task, source)
+        if ready is None:
+            return False
+        reason, more = ready
+        leases.ensure(ports, task, more=more)
+    except (Throttled, Forbidden):  # a switch, a rate, a budget: it waits on, and says why to whoever asks
+        return False
+
+    def decide(current: Task) -> Decision:
+        return tasks.resume(current, reason, more=more) if current.run == task.run else Decision(current)
+
+    return change(ports, cause, decide).run > task.run
+
+
+def _ready(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:
+    """Return why the task may go on and with how much more money, or None while it has to wait."""
+    switches.check(ports, task.tenant, task.workflow)
+    if task.parked_for == "budget":
+        return _granted(ports, task, source)
+    if task.parked_until is not None and ports.now() < task.parked_until:
+        return None
+    return f"{task.parked_for} no longer holds it back", 0
+
+
+def _granted(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:
+    asked = tick_approval(ports, task.tenant, budget_approval_id(task), source=source)
+    if asked.status == "pending":
+        return None
+    if asked.status != "approved":
+        how = "nobody granted" if asked.expired else f"{', '.join(asked.deciders)} refused"
+        cancel(ports, task.tenant, task.id, BY, f"{how} the {asked.amount} micro-USD it asked for", source=source)
+        return None
+    return f"{', '.join(asked.deciders)} granted {asked.amount} micro-USD more", asked.amount

@@ -1,0 +1,169 @@
+"""Models for a step of a task: every call is paid from the run's lease, and leaves its trace for the bill.
+
+A draw of the lease is also the call's journal: its intent is stored before the call is made, its answer after it. So a
+retry reads what was paid for already, whoever answered then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from shared.app import ledger, switches
+from shared.app.leases import charge_of, lease_id
+from shared.app.purse import Kept, Terms, Ticket
+from shared.app.router import Router
+from shared.core import caching
+from shared.core.draws import DrawAsk, Outcome
+from shared.core.routing import routes
+from shared.core.stepping import Spending
+from shared.errors import Permanent, Transient
+from shared.events.ids import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.app.purse import Paid
+    from shared.core.completion import Completion, Prompt
+    from shared.core.journal import Entry
+    from shared.core.ledger import Draw
+    from shared.core.task import Task
+    from shared.core.workflow import Step
+    from shared.events.envelope import Fact
+    from shared.ports import Models, Ports
+
+UNKNOWN_OUTCOME = "unknown-outcome"
+
+
+def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) -> Models:
+    """Return the models of one attempt at a step."""
+    policy, task = ports.policy(), purse.task
+    known = routes(policy.candidates.values())
+    tenant = policy.tenants[task.tenant]
+    terms = Terms(
+        tenant=task.tenant,
+        document=purse.entry.document,
+        step=step.name,
+        price_version=policy.version,
+        policy_version=policy.version,
+        priority=task.priority,
+        attempt=purse.entry.attempt,
+        zone=tenant.data_zone,
+        quality=step.quality,
+        sla_ms=step.sla_ms,
+        hard=step.hard,
+        # Asking a model that always says the same, at no provider's price, is as good as any cache.
+        cacheable=cacheable and tenant.cache and any(one.provider != "extractive" for one in policy.candidates.values()),
+    )
+    router = Router(ports.models, lambda: known, lambda: ports.now().timestamp(), ports.learned, ports.cache)
+    return router.bound(purse, terms)
+
+
+@dataclass(slots=True)
+class LeasePurse:
+    """The money of one attempt at a step: draws of its run's lease."""
+
+    ports: Ports
+    task: Task
+    entry: Entry
+    _notes: list[Fact] = field(default_factory=list)
+    _draws: dict[str, Draw] = field(default_factory=dict)
+    _paid: dict[str, Paid] = field(default_factory=dict)
+    _lock: RLock = field(default_factory=RLock)
+
+    @property
+    def spending(self) -> Spending:
+        """What the attempt did with money so far; a call that is still out is charged when it ends."""
+        with self._lock:
+            policy = self.ports.policy()
+            ended = [drawn for drawn in self._draws.values() if drawn.state in {"settled", "unknown"}]
+            charges = (charge_of(drawn, policy, self._paid.get(drawn.id, "answered")) for drawn in ended)
+            return Spending(tuple(self._notes), tuple(charges))
+
+    def left(self) -> int:
+        """Return what may still be put aside, in micro-USD."""
+        lease = self.ports.ledger.lease(self.task.tenant, lease_id(self.task.id))
+        return lease.amount - lease.settled - lease.held if lease and lease.state == "open" else 0
+
+    def found(self, prompt: Prompt) -> Kept | None:
+        """Return the answer that an earlier attempt paid for, or None; a call without an end is charged in full.
+
+        Raises Permanent `unknown-outcome` for such a call, unless the policy pays again.
+        """
+        with self._lock:
+            for _, found in self._earlier(caching.key(prompt, "")):
+                if found is not None and found.state == "open":
+                    self._lost(found)
+                elif found is not None and found.answer:
+                    self._draws[found.id] = found
+                    return Kept(*caching.read(found.answer))
+        return None
+
+    def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
+        """Put a call's worst case aside.
+
+        Raises Permanent `budget-used-up` or `lease-over`, Throttled (`stopped`) while an operator's switch is on.
+        """
+        switches.check(self.ports, self.task.tenant, self.task.workflow)
+        question = caching.key(prompt, "")
+        with self._lock:
+            free = (name for name, found in self._earlier(question) if found is None or found.state == "released")
+            return self._drawn(next(free), deployment, worst, question)
+
+    def _earlier(self, question: str) -> Iterator[tuple[str, Draw | None]]:
+        """Yield the draws of this question, but for those that this attempt has made, and at last a free name."""
+        lease = lease_id(self.task.id)
+        for number in count():
+            name = derive(lease, self.entry.document, self.entry.step, question, number)
+            known = self._draws.get(name)
+            if known is not None and known.state != "released":
+                continue
+            found = self.ports.ledger.draw(self.task.tenant, lease, name)
+            yield name, found
+            if found is None:
+                return
+
+    def _drawn(self, name: str, deployment: str, worst: int, question: str) -> Ticket:
+        at = self.ports.now().timestamp()
+        asked = DrawAsk(name, self.entry.document, self.entry.step, deployment, worst, question, at)
+        drawn = ledger.draw(self.ports, self.task.tenant, lease_id(self.task.id), asked)
+        if not drawn.fresh:
+            raise Transient(f"another attempt at step {self.entry.step} makes this call")
+        self._draws[name] = drawn.draw
+        return Ticket(name, deployment, worst)
+
+    def _lost(self, found: Draw) -> None:
+        """Charge a call that an earlier attempt made and whose end nobody knows; the policy says what then."""
+        self._keep(ledger.unknown(self.ports, found.tenant, found.lease, found.id))
+        if self.ports.policy().on_unknown != "pay-again":
+            what = f"a call of step {found.step} may have been paid for {found.worst} micro-USD; its end is not known"
+            raise Permanent(what, code=UNKNOWN_OUTCOME)
+
+    def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:
+        """Pay what was used and keep the answer, if it is one; the rest goes back."""
+        usage = completion.usage
+        answer = "" if paid == "failed" else caching.kept(completion, cost)
+        outcome = Outcome(cost, usage.tokens_in, usage.tokens_out, answer)
+        with self._lock:
+            self._paid[ticket.id] = paid
+            self._keep(ledger.settle(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id, outcome))
+
+    def unknown(self, ticket: Ticket) -> None:
+        """Pay the worst case: nobody knows whether the provider did the work."""
+        with self._lock:
+            self._keep(ledger.unknown(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id))
+
+    def release(self, ticket: Ticket) -> None:
+        """Take all of it back: the provider did nothing."""
+        with self._lock:
+            self._keep(ledger.release(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id))
+
+    def note(self, fact: Fact) -> None:
+        """Write down what was decided and why."""
+        with self._lock:
+            self._notes.append(fact)
+
+    def _keep(self, drawn: Draw) -> None:
+        self._draws[drawn.id] = drawn

@@ -1,0 +1,87 @@
+"""What a call of a model is paid from, and on which terms it is asked. Knows no ledger and no provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from shared.core.completion import Completion
+from shared.events.task import Priority
+
+if TYPE_CHECKING:
+    from shared.core.completion import Prompt
+    from shared.events.envelope import Fact
+
+Paid = Literal["answered", "repaired", "failed", "hedged"]
+
+
+class Ticket(NamedTuple):
+    """Money put aside for one call. `answer` is there when the same call was paid before: it is not made again."""
+
+    id: str
+    deployment: str
+    worst: int
+    answer: Completion | None = None
+
+
+class Kept(NamedTuple):
+    """An answer that was paid before, and its price."""
+
+    completion: Completion
+    cost: int
+
+
+class Purse(Protocol):
+    """One step's money. Hedged calls end in other threads: what is done here is done under a lock."""
+
+    def found(self, prompt: Prompt) -> Kept | None:
+        """Return the answer that an earlier attempt got to this very question from anybody, or None.
+
+        Permanent or Throttled, when an earlier call has an unknown end and the policy does not pay twice.
+        """
+        ...
+
+    def left(self) -> int:
+        """Return what may still be put aside, in micro-USD."""
+        ...
+
+    def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
+        """Put a call's worst case aside; Permanent `budget-used-up`, Throttled when nothing may be called now."""
+        ...
+
+    def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:
+        """Pay what was used and keep the answer; the rest goes back."""
+        ...
+
+    def unknown(self, ticket: Ticket) -> None:
+        """Pay the worst case: nobody knows whether the provider did the work."""
+        ...
+
+    def release(self, ticket: Ticket) -> None:
+        """Take all of it back: the provider did nothing."""
+        ...
+
+    def note(self, fact: Fact) -> None:
+        """Write down what was decided and why."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """For whom and how well a step's questions are to be answered.
+
+    `sla_ms` of 0 asks for no speed; `hard` is worth a second call. `attempt` counts the step's attempts.
+    """
+
+    tenant: str
+    document: int
+    step: str
+    price_version: str
+    policy_version: str = ""
+    priority: Priority = "standard"
+    attempt: int = 1
+    zone: str = ""
+    quality: float = 0.0
+    sla_ms: float = 0.0
+    hard: bool = False
+    cacheable: bool = False

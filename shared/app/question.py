@@ -1,0 +1,191 @@
+"""One question's way through those who may answer it: the next one, a repair, a second one for those in a hurry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.app.calls import Busy, Calls, Kind, Said
+from shared.core.completion import Completion, NoAnswer, Prompt, Repair
+from shared.core.health import WELL
+from shared.core.phrasing import most_tokens_in
+from shared.core.routing import Ask, Choice, Pick, Route, decide
+from shared.errors import FabricError, Permanent, Throttled, Transient
+
+if TYPE_CHECKING:
+    from shared.app.crew import Crew
+
+_LOG = logging.getLogger(__name__)
+_NEEDS = frozenset({"json"})
+_MARGIN = 0.5  # seconds that are left to whoever waits for an answer
+_BYTES_PER_TOKEN = 4  # about
+_SOON = 1.0  # seconds; when a deployment that is down does not say for how long
+_BROKE = "budget-used-up"
+
+
+class _Heard(NamedTuple):
+    pick: Pick
+    said: Said
+
+
+@dataclass(slots=True)
+class Question:
+    """Whom to ask and what came of it."""
+
+    known: tuple[Route, ...]
+    prompt: Prompt
+    calls: Calls
+    crew: Crew | None = None
+    asked: set[str] = field(default_factory=set)
+    waits: list[float] = field(default_factory=list)
+    in_vain: Transient | None = None
+    refusal: Permanent | None = None
+    broke: Permanent | None = None
+    fault: str = ""
+    repaired: bool = False
+
+    def answered(self) -> tuple[Completion, int]:
+        """Ask one after the other; return the first answer that will do, and its price."""
+        choice = self._choice()
+        for pick in choice.order:
+            if pick.route.name in self.asked:
+                continue
+            heard = self._answer(pick, choice)
+            if heard is not None and not heard.said.fault:
+                used = heard.said.completion.usage
+                return heard.said.completion, heard.pick.route.cost(used.tokens_in, used.tokens_out)
+        raise self._verdict(choice)
+
+    def _choice(self) -> Choice:
+        prompt, terms = self.prompt, self.calls.terms
+        most_in = most_tokens_in(prompt) if any(not route.embedded for route in self.known) else 0
+        ask = Ask(
+            purpose=prompt.purpose,
+            text_in=prompt.tokens_in,
+            tokens_in=most_in // _BYTES_PER_TOKEN,
+            most_in=most_in,
+            most_out=prompt.max_output_tokens,
+            left=self.calls.purse.left(),
+            needs=_NEEDS,
+            sla_ms=terms.sla_ms,
+            hard=terms.hard,
+            quality=terms.quality,
+            zone=terms.zone,
+        )
+        choice = decide(self.known, ask, self.calls.learned.health, self.calls.now())
+        self.calls.refused = choice.refused
+        self.waits += [one.wait for one in choice.refused if one.wait]
+        return choice
+
+    def _answer(self, pick: Pick, choice: Choice) -> _Heard | None:
+        first = not self.asked
+        if first and self.calls.terms.hard and self.crew is not None and len(choice.order) > 1:
+            heard = self._raced(self.crew, pick, choice.order[1])
+        else:
+            heard = self._ask(pick, self.prompt, "first" if first else "fallback")
+        if heard is not None and heard.said.fault and not heard.pick.route.embedded and not self.repaired:
+            self.repaired = True
+            said = heard.said
+            earlier = said.completion.text or str(said.completion.answer)
+            heard = self._ask(heard.pick, replace(self.prompt, repair=Repair(earlier, said.fault)), "repair") or heard
+        return heard
+
+    def _ask(self, pick: Pick, prompt: Prompt, kind: Kind) -> _Heard | None:
+        call = self._prepared(pick, prompt, kind)
+        return self._heard(pick, call) if call else None
+
+    def _prepared(self, pick: Pick, prompt: Prompt, kind: Kind) -> Callable[[], Said] | None:
+        """Get a call ready; what the purse says about calling anybody at all is not caught here."""
+        self.asked.add(pick.route.name)
+        if prompt.deadline and self.calls.now() + _MARGIN >= prompt.deadline:
+            raise self.in_vain or Transient("no time is left for another call of a model")
+        try:
+            return self.calls.prepare(pick, prompt, kind)
+        except Busy as busy:
+            self.waits.append(busy.retry_after)
+            self.calls.after = "its gate is shut"
+        except Permanent as error:
+            if error.code != _BROKE:
+                raise
+            self.broke = error
+        return None
+
+    def _heard(self, pick: Pick, call: Callable[[], Said]) -> _Heard | None:
+        """Call, and note what an answer that did not come means for the question."""
+        try:
+            said = call()
+        except Throttled as error:
+            self.waits.append(error.retry_after)
+            self.calls.after = f"{pick.route.name} throttled"
+        except NoAnswer as error:
+            self.calls.after = f"{pick.route.name}: {error.code}"
+            if error.served:
+                self.in_vain = error
+            else:
+                self.waits.append(max(_SOON, error.retry_after))
+        except Transient as error:
+            self.calls.after = f"{pick.route.name} failed"
+            self.in_vain = error
+        except Permanent as error:
+            self.calls.after = f"{pick.route.name}: {error.code}"
+            self.refusal = self.refusal or error
+        else:
+            self.fault = said.fault
+            self.calls.after = f"{pick.route.name}: bad-answer" if said.fault else ""
+            return _Heard(pick, said)
+        return None
+
+    def _raced(self, crew: Crew, first: Pick, second: Pick) -> _Heard | None:
+        """Ask the second one, too, when the first takes longer than 19 of its 20 calls; take what is there first.
+
+        The slower one's end is settled by its own thread.
+        """
+        call = self._prepared(first, self.prompt, "first")
+        if call is None:
+            return None
+        running = {crew.start(call): first}
+        learned = self.calls.learned.health.get(first.route.name, WELL)
+        if not crew.first(running, (learned.p95 if learned.answered else first.route.p95) / 1000):
+            self.calls.after = f"{first.route.name} is slow"
+            backup = self._prepared(second, self.prompt, "hedge")
+            running |= {crew.start(backup): second} if backup else {}
+        return self._first_good(crew, running)
+
+    def _first_good(self, crew: Crew, running: dict[Future[Said], Pick]) -> _Heard | None:
+        heard = None
+        while running:
+            done = crew.first(running, None)
+            for future in [one for one in running if one in done]:
+                pick = running.pop(future)
+                heard = self._heard(pick, future.result) or heard
+                if heard is not None and not heard.said.fault:
+                    for late in running:
+                        late.add_done_callback(_told)
+                    return heard
+        return heard
+
+    def _verdict(self, choice: Choice) -> FabricError:
+        """Say what it means for the question that nobody answered it."""
+        wait = min(self.waits, default=_SOON)
+        if self.in_vain is not None:
+            return Transient(f"no model answered: {self.in_vain}", retry_after=max(self.in_vain.retry_after, wait))
+        if self.waits:
+            return Throttled(f"no model can be asked for {wait:.1f} s", retry_after=wait, code="models-busy")
+        if self.fault:
+            return Permanent(f"the model's answer: {self.fault}", code="bad-answer")
+        if self.refusal is not None:
+            return self.refusal
+        reasons = "; ".join(f"{one.deployment}: {one.reason}" for one in choice.refused) or "the policy names none"
+        if self.broke is not None or any(one.code == "budget" for one in choice.refused):
+            return self.broke or Permanent(f"no model is affordable: {reasons}", code=_BROKE)
+        return Permanent(f"no model can answer: {reasons}", code="no-model")
+
+
+def _told(late: Future[Said]) -> None:
+    """Tell about a fault of ours in a call that nobody waits for any more; how providers fail is settled already."""
+    fault = late.exception()
+    if fault is not None and not isinstance(fault, FabricError):
+        _LOG.error("a hedged call ended badly", exc_info=fault)

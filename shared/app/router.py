@@ -1,0 +1,109 @@
+"""The one caller of models: whom to ask, from whose money, and whom next when that comes to nothing.
+
+The only place where a model's call is repeated. Throttling and a provider that is down are no failures of the task:
+they end in Throttled, which uses up no attempt. What was paid for and came to nothing ends in Transient.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from shared.app.calls import Calls
+from shared.app.learned import Learned
+from shared.app.question import Question
+from shared.core import caching
+from shared.core.answers import complaint
+from shared.errors import Transient
+from shared.events.usage import UsageSaved
+
+if TYPE_CHECKING:
+    from shared.app.crew import Crew
+    from shared.app.purse import Purse, Terms
+    from shared.core.completion import Completion, Prompt
+    from shared.core.routing import Route
+    from shared.ports import Cache, Models
+
+_LOG = logging.getLogger(__name__)
+_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Chooses among what the policy names, and remembers what it learned. One for a process, for all its threads."""
+
+    models: Models
+    routes: Callable[[], tuple[Route, ...]]
+    now: Callable[[], float]
+    learned: Learned = field(default_factory=Learned)
+    cache: Cache | None = None
+    crew: Crew | None = None
+
+    def bound(self, purse: Purse, terms: Terms) -> Models:
+        """Return models as a tool sees them: paid from this purse, on these terms."""
+        return _Models(self, purse, terms)
+
+    def complete(self, prompt: Prompt, purse: Purse, terms: Terms) -> Completion:
+        """Answer.
+
+        Throttled: nobody can be asked now, and nothing was paid in vain. Transient: something was. Permanent: no
+        waiting will help, with the code `budget-used-up`, `no-model`, `bad-answer` or the provider's.
+        """
+        earlier = purse.found(prompt)
+        if earlier is not None and not complaint(earlier.completion.answer, prompt.answer_schema):
+            purse.note(_saved(terms, earlier.completion, earlier.cost, "journal"))
+            return earlier.completion
+        if self.cache is None or not terms.cacheable:
+            return self._question(prompt, purse, terms).answered()[0]
+        name = caching.key(prompt, f"{terms.policy_version}/{terms.quality:g}/{terms.zone}")
+        found = self._cached(self.cache, name, prompt, purse, terms)
+        if found is not None:
+            return found
+        completion, cost = self._question(prompt, purse, terms).answered()
+        self._keep(self.cache, name, terms.tenant, caching.kept(completion, cost))
+        return completion
+
+    def _question(self, prompt: Prompt, purse: Purse, terms: Terms) -> Question:
+        calls = Calls(self.models, self.learned, self.now, terms, purse)
+        return Question(self.routes(), prompt, calls, self.crew)
+
+    def _cached(self, cache: Cache, name: str, prompt: Prompt, purse: Purse, terms: Terms) -> Completion | None:
+        try:
+            text = cache.get(terms.tenant, name, self._moment())
+        except Transient as down:
+            _LOG.warning("the cache of answers is not read: %s", down)
+            return None
+        if text is None:
+            return None
+        found, cost = caching.read(text)
+        if complaint(found.answer, prompt.answer_schema):
+            return None
+        purse.note(_saved(terms, found, cost, "cache"))
+        return found
+
+    def _keep(self, cache: Cache, name: str, tenant: str, text: str) -> None:
+        try:
+            cache.put(tenant, name, text, self._moment() + _KEPT)
+        except Transient as down:
+            _LOG.warning("the cache of answers is not written: %s", down)
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self.now(), UTC)
+
+
+def _saved(terms: Terms, found: Completion, cost: int, by: Literal["cache", "journal"]) -> UsageSaved:
+    model = found.usage.model
+    return UsageSaved(document=terms.document, step=terms.step, model=model, saved_micro_usd=cost, by=by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    router: Router
+    purse: Purse
+    terms: Terms
+
+    def complete(self, prompt: Prompt) -> Completion:
+        return self.router.complete(prompt, self.purse, self.terms)

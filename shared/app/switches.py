@@ -1,0 +1,83 @@
+"""Stopping and starting work while the fabric runs, and knowing when all is quiet.
+
+Before each paid call `check` is asked. The switches it goes by are half a second old at most; that they cannot be read
+stops work as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.app import ledger
+from shared.core.switches import Scope, Switch, refuse, switches_in, text_of, without
+from shared.errors import Conflict, Transient
+from shared.ports import Setting
+
+if TYPE_CHECKING:
+    from shared.ports import Ports
+
+NAME = "switches"
+_RACES = 16
+_PAGE = 1000
+_EVER = timedelta(days=3650)
+
+
+def check(ports: Ports, tenant: str, workflow: str) -> None:
+    """Raise Throttled (`stopped`) when an operator stopped this tenant's work on this workflow."""
+    text = ports.settings.read(NAME).text
+    if text:
+        refuse(switches_in(text), tenant, workflow)
+
+
+def switched(ports: Ports) -> tuple[Switch, ...]:
+    """Return what is stopped."""
+    return switches_in(ports.settings.read(NAME).text)
+
+
+def stop(ports: Ports, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
+    """Stop new calls; stopping what is stopped changes who did it and why."""
+    made = Switch(scope=scope, name=name, reason=reason, by=by, since=ports.now())
+    _change(ports, lambda before: (*without(before, scope, name), made))
+    return made
+
+
+def start(ports: Ports, scope: Scope, name: str) -> None:
+    """Let work go on; starting what is not stopped changes nothing."""
+    _change(ports, lambda before: without(before, scope, name))
+
+
+def quiet(ports: Ports, scope: Scope, name: str) -> bool:
+    """Tell whether no call of what is stopped can still be out."""
+    tenants = [name] if scope == "tenant" else list(ports.tenants)
+    if scope == "workflow":
+        return not any(_calls_out(ports, tenant, name) for tenant in tenants)
+    if scope == "all":  # a tenant that the policy no longer knows may still have runs
+        open_leases = ports.ledger.overdue(ports.now() + _EVER, limit=_PAGE)
+        tenants = sorted({*tenants, *(lease.tenant for lease in open_leases)})
+    return all(ledger.quiet(ports, tenant) for tenant in tenants)
+
+
+def _calls_out(ports: Ports, tenant: str, workflow: str) -> bool:
+    now, after = ports.now().timestamp(), ""
+    while page := ports.ledger.leases(tenant, limit=_PAGE, after=after):
+        if any(one.held and one.workflow == workflow and one.expires_at > now for one in page):
+            return True
+        after = page[-1].id
+    return False
+
+
+def _change(ports: Ports, decide: Callable[[tuple[Switch, ...]], tuple[Switch, ...]]) -> None:
+    for _ in range(_RACES):
+        found = ports.settings.read(NAME)
+        before = switches_in(found.text)
+        after = decide(before)
+        if after == before:
+            return
+        try:
+            ports.settings.write(Setting(NAME, text_of(after), found.version + 1))
+        except Conflict:
+            continue
+        return
+    raise Transient("the switches are changed by many at once")

@@ -1,0 +1,124 @@
+"""Granting a run its money: decided on the tenant's account as it is stored, before anything is spent.
+
+Rates come first, then open runs, then money; the posting that takes from the rates leases the run's worst case. A
+refusal posts nothing, so that a flood of requests costs no writes: what was turned away is counted by whoever asks and
+noted with the next grant. Times are seconds since the epoch, amounts micro-USD.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shared.core.buckets import Bucket, Rate, level, refund, take, wait
+from shared.core.ledger import NOTHING, Account, Lease, LeaseAsk, Limits, Posting, Wait, close, open_lease, windows_at
+from shared.core.policy import Policy, TenantPolicy
+from shared.errors import Forbidden, Throttled
+from shared.events.task import Priority
+
+_RUN_ENDS = 5.0  # seconds; nobody knows when the next run ends
+REASON = "within its rates and budgets"
+
+
+class Ask(NamedTuple):
+    """What a run needs: all the money and tokens it can cost. `lease` is its id, the same on every retry.
+
+    `turned_away` counts the tenant's requests that were refused since the last one that was not.
+    """
+
+    lease: str
+    task: str
+    workflow: str
+    priority: Priority
+    amount: int
+    tokens: int = 0
+    turned_away: int = 0
+
+
+class Grant(NamedTuple):
+    """What to post, the lease, and what the tenant has left after it."""
+
+    posting: Posting
+    lease: Lease
+    reason: str
+    left: int
+    turned_away: int = 0
+
+
+def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now: float) -> Grant:
+    """Lease a run's worst case to it.
+
+    Raises Throttled (`requests`, `tokens`, `runs`) with the time at which the tenant's rates let the same request
+    through, Forbidden for a priority the tenant may not use (`priority`) and for used-up money (`quota-used-up`).
+    """
+    lease, task, workflow, priority, amount, wanted, turned_away = ask
+    if priority not in tenant.priorities:
+        raise Forbidden(f"your work may be {' or '.join(tenant.priorities)}, not {priority}", code="priority")
+    name, version, books, runs, requests, tokens, turned, waits = account
+    asked = take(requests, tenant.requests, 1, now)
+    used = take(tokens, tenant.tokens, wanted, now) if wanted else tokens
+    if asked is None or used is None:
+        raise _too_fast(account, tenant, wanted, now)
+    if runs >= tenant.max_runs:
+        raise _too_many(runs, tenant.max_runs)
+    drawn = Account(name, version, books, runs, asked, used, turned + turned_away, waits)
+    limits, until = tenant.money, now + policy.runs.lease_seconds
+    posting = open_lease(drawn, None, LeaseAsk(lease, task, workflow, priority, amount, now, until), limits)
+    after, made, _ = posting
+    if made is None or after is None:
+        raise AssertionError("a lease that nobody has is opened")
+    return Grant(posting, made, REASON, _left(after, made, limits), turned_away)
+
+
+def _left(account: Account, lease: Lease, limits: Limits) -> int:
+    """Return the tenant's rest in the lease's windows, as `ledger.left` does for any; each grant asks for it."""
+    day, month = lease.windows
+    today, this_month = account.books[day], account.books[month]
+    return min(limits.day - today.settled - today.open, limits.month - this_month.settled - this_month.open)
+
+
+def held_by_others(account: Account, tenant: TenantPolicy, amount: int, now: float) -> bool:
+    """Tell whether what is missing is set aside by open runs, and not spent: then it may come back."""
+    books = [account.books.get(window) for window in windows_at(now)]
+    limits = zip(books, tenant.money, strict=True)
+    return all(amount <= limit - (book.settled if book else 0) for book, limit in limits)
+
+
+def queue(account: Account, ask: Ask, now: float) -> Posting:
+    """Note that a run waits for money that others hold, so that they give way; noting it twice is noting it once."""
+    if ask.lease in account.waits:
+        return NOTHING
+    waits = {**account.waits, ask.lease: Wait(ask.amount, ask.priority, now)}
+    return Posting(account._replace(waits=waits, version=account.version + 1))
+
+
+def finish(account: Account, lease: Lease, tenant: TenantPolicy, unused: int) -> Posting:
+    """End a run's lease, and put the tokens it was granted and did not use back into the tenant's rate."""
+    posting = close(account, lease)
+    after = posting.account
+    if after is None or not unused:
+        return posting
+    return posting._replace(account=after._replace(tokens=refund(after.tokens, tenant.tokens, unused)))
+
+
+def _too_fast(account: Account, tenant: TenantPolicy, wanted: int, now: float) -> Throttled:
+    """Return the refusal by the rate that takes longest to let the request through: then both do."""
+    requests = wait(account.requests, tenant.requests, 1, now)
+    tokens = wait(account.tokens, tenant.tokens, wanted, now)
+    if tokens > requests:
+        return _refusal("tokens", account.tokens, tenant.tokens, wanted, (now, tokens))
+    return _refusal("requests", account.requests, tenant.requests, 1, (now, requests))
+
+
+def _refusal(code: str, bucket: Bucket, rate: Rate, amount: int, when: tuple[float, float]) -> Throttled:
+    now, seconds = when
+    there = level(bucket, rate, now)
+    said = (
+        f"{amount} of the rate of {code}: {there:.2f} there, {rate.per_minute:g} more a minute up to {rate.burst:g};"
+        f" that much in {seconds:.3f} s"
+    )
+    return Throttled(said, retry_after=seconds, code=code)
+
+
+def _too_many(runs: int, most: int) -> Throttled:
+    said = f"{runs} runs are open, {most} may be; one may end at any moment"
+    return Throttled(said, retry_after=_RUN_ENDS, code="runs")

@@ -1,0 +1,298 @@
+"""The ledger: what a tenant may spend, what its runs hold of that, and what their calls have cost.
+
+Three rows, each with a version: a tenant's `Account`, a run's `Lease`, a call's `Draw`. Every decision is a function of
+rows as they are stored to a `Posting` of rows as they will be, each one version on; an empty posting says that there is
+nothing to do. Money is integer micro-USD. Nothing here reads a clock: `at` is seconds since the epoch.
+
+What holds in every stored state, whoever else is at work:
+
+1. a lease: settled + held ≤ amount, where held is the sum of the worst cases of its open draws (in `core.draws`);
+2. a window: open = the sum of amount - booked over the open leases in it;
+3. a window: settled + open ≤ its limit + the overruns of its leases; only a provider that counts more than the worst
+   case of a call makes an overrun;
+4. a lease that ended is booked as what it charged: amount = booked = settled + held.
+
+So after the last lease has ended nothing is open and no run is counted, whatever became of its calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from shared.core.buckets import Bucket
+from shared.errors import Forbidden, Permanent
+from shared.events.ids import MAX_NUMBER
+from shared.events.task import Priority
+
+LeaseState = Literal["open", "closed", "expired"]
+DrawState = Literal["open", "settled", "unknown", "released"]
+
+_DAY = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
+_KEPT = 2  # windows of a kind that stay although nothing is open in them: replicas' clocks differ
+
+
+class Book(NamedTuple):
+    """One window's money: charged for good, and set aside by open leases."""
+
+    settled: int = 0
+    open: int = 0
+
+
+class Wait(NamedTuple):
+    """Work that asked for money which others hold, since when, and how much it is."""
+
+    amount: int
+    priority: Priority
+    since: float
+
+
+class Account(NamedTuple):
+    """A tenant's row, touched when a lease opens, grows or ends and not by each call.
+
+    `books` go by window, `waits` by the id of the lease that is waited for; `runs` counts open leases.
+    """
+
+    tenant: str
+    version: int = 0
+    books: Mapping[str, Book] = {}
+    runs: int = 0
+    requests: Bucket = Bucket()
+    tokens: Bucket = Bucket()
+    turned_away: int = 0
+    waits: Mapping[str, Wait] = {}
+
+
+class Lease(NamedTuple):
+    """Money set aside for a run: `amount` in all, of which `settled` is spent and `held` is drawn and not yet known.
+
+    `booked` is what earlier closings have charged to the books already; `overrun` what providers charged beyond the
+    worst case that was set aside for their calls.
+    """
+
+    id: str
+    tenant: str
+    task: str
+    workflow: str
+    priority: Priority
+    amount: int
+    windows: tuple[str, ...]
+    expires_at: float
+    settled: int = 0
+    held: int = 0
+    booked: int = 0
+    overrun: int = 0
+    state: LeaseState = "open"
+    version: int = 1
+
+
+class Draw(NamedTuple):
+    """A call's money: its worst case until its cost is known. `answer` is JSON text, so that no retry pays again."""
+
+    id: str
+    tenant: str
+    lease: str
+    document: int
+    step: str
+    deployment: str
+    worst: int
+    input_sha256: str
+    windows: tuple[str, ...]
+    actual: int = 0
+    state: DrawState = "open"
+    tokens_in: int = 0
+    tokens_out: int = 0
+    answer: str = ""
+    version: int = 1
+
+
+class Posting(NamedTuple):
+    """What is written in one transaction, or nothing of it."""
+
+    account: Account | None = None
+    lease: Lease | None = None
+    draw: Draw | None = None
+
+
+class Limits(NamedTuple):
+    """What a tenant may spend, in the order of `windows_at`."""
+
+    day: int = MAX_NUMBER
+    month: int = MAX_NUMBER
+
+
+class LeaseAsk(NamedTuple):
+    """What a run asks for: `amount` is all it may cost from its beginning to its end, whatever it spent before."""
+
+    id: str
+    task: str
+    workflow: str
+    priority: Priority
+    amount: int
+    at: float
+    expires_at: float
+
+
+NOTHING = Posting()
+UNLIMITED = Limits()
+_EMPTY = Book()
+
+
+@lru_cache(maxsize=8)
+def _windows(day: int) -> tuple[str, str]:
+    name = date.fromordinal(_EPOCH + day).isoformat()
+    return f"day:{name}", f"month:{name[:7]}"
+
+
+def windows_at(at: float) -> tuple[str, str]:
+    """Return the windows that money leased at this time counts in: a day and a month, in UTC."""
+    return _windows(int(at // _DAY))
+
+
+def left(account: Account, windows: Iterable[str], limits: Limits) -> int:
+    """Return what may still be leased in all of these windows; negative when a limit was lowered below what is out."""
+    books = account.books
+    return min(limit - sum(books.get(window, _EMPTY)) for window, limit in zip(windows, limits, strict=True))
+
+
+def open_lease(account: Account, lease: Lease | None, ask: LeaseAsk, limits: Limits) -> Posting:
+    """Set the run's worst case aside. A lease that exists, in whatever state, stays as it is.
+
+    Admission may have changed the account before; the version counts on once, here. Raises Forbidden when a window's
+    limit does not allow it.
+    """
+    if lease is not None:
+        return NOTHING
+    windows = windows_at(ask.at)
+    more = _sum(ask.amount)
+    id_, task, workflow, priority, _, _, expires_at = ask
+    return Posting(
+        _taken(account, ask.id, windows, limits, more),
+        Lease(id_, account.tenant, task, workflow, priority, more, windows, expires_at),
+    )
+
+
+def extend(account: Account, lease: Lease, amount: int, limits: Limits, *, until: float = 0.0) -> Posting:
+    """Let an open lease grow to `amount` in all and live until `until`; one that has that much stays as it is.
+
+    Raises Forbidden when a window's limit does not allow it, Permanent when the lease is over.
+    """
+    check_open(lease)
+    more, until = max(0, amount - lease.amount), max(until, lease.expires_at)
+    if not more and until == lease.expires_at:
+        return NOTHING
+    grown = lease._replace(amount=lease.amount + more, expires_at=until, version=lease.version + 1)
+    if not more:
+        return Posting(None, grown)
+    books = _set_aside(account.books, lease.windows, limits, more)
+    return Posting(account._replace(books=books, version=account.version + 1), grown)
+
+
+def reopen(account: Account, lease: Lease, ask: LeaseAsk, limits: Limits) -> Posting:
+    """Let a run that gave its lease back go on: what it charged stays charged, the rest of its amount is leased anew.
+
+    An open lease stays as it is. Raises Forbidden when a window's limit does not allow it.
+    """
+    if lease.state == "open":
+        return NOTHING
+    windows = windows_at(ask.at)
+    more = max(0, _sum(ask.amount) - lease.amount)
+    again = lease._replace(
+        priority=ask.priority,
+        amount=lease.amount + more,
+        windows=windows,
+        expires_at=ask.expires_at,
+        state="open",
+        version=lease.version + 1,
+    )
+    return Posting(_taken(account, lease.id, windows, limits, more), again)
+
+
+def close(account: Account, lease: Lease) -> Posting:
+    """End a lease: what it charged is booked, the rest is returned. Closing what is over changes nothing.
+
+    Calls that are still out are charged at their worst case; what they cost less comes back when they settle.
+    """
+    return _ended(account, lease, "closed")
+
+
+def expire(account: Account, lease: Lease, now: float) -> Posting:
+    """End a lease that outlived its time, as `close` does; one that did not is left alone."""
+    return _ended(account, lease, "expired") if lease.expires_at <= now else NOTHING
+
+
+def check_open(lease: Lease, at: float = 0.0) -> None:
+    """Raise Permanent when the lease has ended or, at that time, should have: whoever still uses it is too late."""
+    if lease.state != "open" or at >= lease.expires_at:
+        over = "expired" if lease.state == "open" else lease.state
+        raise Permanent(f"lease {lease.id} is {over}: its money went back to {lease.tenant}", code="lease-over")
+
+
+def _sum(amount: int) -> int:
+    if amount < 0:
+        raise Permanent(f"{amount} micro-USD cannot be leased", code="invalid", where="amount")
+    return amount
+
+
+def _taken(account: Account, id_: str, windows: tuple[str, ...], limits: Limits, more: int) -> Account:
+    """Return the account with one more run that holds so much, and does not wait any longer."""
+    tenant, version, books, runs, requests, tokens, turned_away, waits = account
+    if id_ in waits:
+        waits = {name: wait for name, wait in waits.items() if name != id_}
+    books = _set_aside(books, windows, limits, more)
+    return Account(tenant, version + 1, books, runs + 1, requests, tokens, turned_away, waits)
+
+
+def _set_aside(books: Mapping[str, Book], windows: tuple[str, ...], limits: Limits, more: int) -> Mapping[str, Book]:
+    """Return the books with so much more open in these windows; Forbidden when a limit does not allow it."""
+    after = dict(books)
+    for window, limit in zip(windows, limits, strict=True):
+        if window not in after:
+            after = _recent(after, window)
+        settled, opened = after.get(window, _EMPTY)
+        if settled + opened + more > limit and more:
+            raise _used_up(window, settled, opened, limit, more)
+        after[window] = Book(settled, opened + more)
+    return after
+
+
+def _used_up(window: str, settled: int, opened: int, limit: int, more: int) -> Forbidden:
+    room = max(0, limit - settled - opened)
+    return Forbidden(
+        f"{more} micro-USD are more than the {room} left of {limit} for {window.replace(':', ' ')}"
+        f" ({settled} spent, {opened} set aside)",
+        code="quota-used-up",
+    )
+
+
+def booked(books: Mapping[str, Book], windows: Iterable[str], *, settled: int, opened: int) -> Mapping[str, Book]:
+    """Return the books with so much more settled and open in these windows."""
+    after = dict(books)
+    for window in windows:
+        if window not in after:
+            after = _recent(after, window)
+        before = after.get(window, _EMPTY)
+        after[window] = Book(before.settled + settled, before.open + opened)
+    return after
+
+
+def _recent(books: Mapping[str, Book], coming: str) -> dict[str, Book]:
+    """Leave out the windows of that kind that are long over; money that is out keeps its window."""
+    kind = coming.partition(":")[0]
+    names = sorted((name for name in books if name.partition(":")[0] == kind), reverse=True)
+    over = {name for name in names[_KEPT:] if not books[name].open and name < coming}
+    return {name: book for name, book in books.items() if name not in over}
+
+
+def _ended(account: Account, lease: Lease, state: LeaseState) -> Posting:
+    if lease.state != "open":
+        return NOTHING
+    charged = lease.settled + lease.held
+    books = booked(account.books, lease.windows, settled=charged - lease.booked, opened=lease.booked - lease.amount)
+    return Posting(
+        account._replace(version=account.version + 1, books=books, runs=account.runs - 1),
+        lease._replace(amount=charged, booked=charged, state=state, version=lease.version + 1),
+    )

@@ -1,0 +1,135 @@
+"""The policy: who may do what, at which rates and for how much money, and which models there are at what price.
+
+Values only, frozen and checked; `core.policy_text` makes them of what operators write. Amounts are whole micro-USD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.core.buckets import Rate
+from shared.core.ledger import Limits
+from shared.core.routing import EMBEDDED, Candidate, embedded
+from shared.events.ids import Tenant
+from shared.events.task import Priority
+
+PRIORITIES: tuple[Priority, ...] = ("interactive", "standard", "background")  # the most urgent first
+OnUnknown = Literal["pay-again", "ask", "fail"]
+Amount = Annotated[int, Field(gt=0, le=10**15)]
+Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TenantPolicy(BaseModel):
+    """What a tenant may do. Every limit has a number: there is no way to write "unlimited", nor to leave one blank.
+
+    `max_budget` is per task. Beyond a rate or `max_runs` a tenant is asked to wait; beyond a budget it is refused.
+    """
+
+    model_config = _STRICT
+
+    max_budget: Amount = 1_000_000
+    workflows: tuple[str, ...] = ("document-review",)
+    requests_per_minute: Amount = 6_000
+    request_burst: Amount = 1_000
+    tokens_per_minute: Amount = 50_000_000
+    token_burst: Amount = 50_000_000
+    max_runs: Amount = 1_000
+    daily_budget: Amount = 50_000_000
+    monthly_budget: Amount = 1_000_000_000
+    priorities: tuple[Priority, ...] = Field(default=PRIORITIES, min_length=1)
+    data_zone: str = Field(default="", max_length=32)
+    cache: bool = True
+
+    @cached_property
+    def requests(self) -> Rate:
+        """How fast it may ask."""
+        return Rate(self.requests_per_minute, self.request_burst)
+
+    @cached_property
+    def tokens(self) -> Rate:
+        """How fast it may have models read and write."""
+        return Rate(self.tokens_per_minute, self.token_burst)
+
+    @cached_property
+    def money(self) -> Limits:
+        """What it may spend."""
+        return Limits(self.daily_budget, self.monthly_budget)
+
+
+class PriorityClass(BaseModel):
+    """How one class of work is served when there is more than can be.
+
+    `weight` is its share beside the others'. What has waited for `ageing` seconds counts twice, for twice that three
+    times, and so on, up to the class above. Nobody new is let in who would have to wait longer than `most_wait`.
+    """
+
+    model_config = _STRICT
+
+    weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
+    ageing: Seconds
+    most_wait: Seconds
+
+
+class Classes(BaseModel):
+    """The classes of work, the most urgent first."""
+
+    model_config = _STRICT
+
+    interactive: PriorityClass = PriorityClass(weight=16, ageing=5, most_wait=10)
+    standard: PriorityClass = PriorityClass(weight=4, ageing=15, most_wait=60)
+    background: PriorityClass = PriorityClass(weight=1, ageing=60, most_wait=300)
+
+    @model_validator(mode="after")
+    def _in_their_order(self) -> Self:
+        classes = (self.interactive, self.standard, self.background)
+        weights, waits = [one.weight for one in classes], [one.most_wait for one in classes]
+        if weights != sorted(weights, reverse=True) or waits != sorted(waits):
+            raise ValueError("a more urgent class has at least the weight of the next, and waits no longer")
+        return self
+
+    def of(self, priority: Priority) -> PriorityClass:
+        """Return the class of that name."""
+        found: PriorityClass = getattr(self, priority)
+        return found
+
+
+class Runs(BaseModel):
+    """How runs hold and get back their place.
+
+    A lease ends by itself after `lease_seconds`. So many parked tasks a second are resumed at most. Interactive work
+    that waited for money for `wait_lapses` seconds is taken to have gone away, and nobody gives way to it any more.
+    """
+
+    model_config = _STRICT
+
+    lease_seconds: Seconds = 21_600.0
+    resumed_per_second: Seconds = 50.0
+    wait_lapses: Seconds = 900.0
+
+
+class Policy(BaseModel):
+    """Everything operators decide. `version` is a digest of what it was made of.
+
+    `on_unknown` says what becomes of a call whose end nobody knows: made again, decided by a person, or failed.
+    """
+
+    model_config = _STRICT
+
+    version: str = ""
+    tenants: Mapping[Tenant, TenantPolicy] = {}
+    candidates: Mapping[str, Candidate] = Field(default_factory=lambda: {EMBEDDED: embedded()}, min_length=1)
+    classes: Classes = Classes()
+    runs: Runs = Runs()
+    on_unknown: OnUnknown = "pay-again"
+
+    @model_validator(mode="after")
+    def _named_alike(self) -> Self:
+        wrong = [name for name, candidate in self.candidates.items() if candidate.name != name]
+        if wrong:
+            raise ValueError(f"a candidate is called what its table is called: {', '.join(wrong)}")
+        return self

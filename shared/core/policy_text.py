@@ -1,0 +1,145 @@
+"""From what operators write to the policy in force: TOML (or JSON), checked as a whole and tenant by tenant.
+
+A text that is broken changes nothing; a tenant's broken entry leaves that tenant as it was and touches no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from shared.core.policy import Policy, TenantPolicy
+from shared.errors import Permanent
+from shared.events.ids import Tenant
+from shared.events.limits import shown
+from shared.events.strict import load_object
+
+MOST_BYTES = 256 * 1024
+_MOST_PROBLEMS = 10
+_NAME: TypeAdapter[str] = TypeAdapter(Tenant)
+Model = TypeVar("Model", bound=BaseModel)
+
+
+Last = Callable[[], "Policy | None"]
+
+
+class Reading(NamedTuple):
+    """The policy a text leads to, and what of the text could not be used."""
+
+    policy: Policy
+    problems: tuple[str, ...] = ()
+
+
+def read(text: str, last: Last = lambda: None) -> Reading:
+    """Return the policy to be in force; Permanent when the text is broken and there is no last one.
+
+    `last` is asked for the one in force before, and only when something is wrong.
+    """
+    try:
+        return _read(text, last)
+    except Permanent as broken:
+        kept = last()
+        if kept is None:
+            raise
+        return Reading(kept, (str(broken),))
+
+
+def parse(text: str) -> Policy:
+    """Return the policy a text says, every entry of it in order; Permanent names what is not."""
+    policy, problems = read(text)
+    if problems:
+        raise _bad("; ".join(problems))
+    return policy
+
+
+def table(text: str) -> dict[str, Any]:
+    """Return what the text says, as plain values; Permanent when it is blank, oversize, or neither TOML nor JSON."""
+    if not text.strip():
+        raise _bad("the text is blank")
+    try:
+        if len(text.encode()) > MOST_BYTES:
+            raise _bad(f"{len(text)} characters are too many; at most {MOST_BYTES} bytes")
+        said = load_object(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        json.dumps(said, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:  # no date, no NaN, nothing bottomless
+        raise _bad(f"not a policy: {error}") from error
+    return said
+
+
+def _read(text: str, last: Last) -> Reading:
+    said = table(text)
+    tenants, default = said.pop("tenants", {}), said.pop("default", {})
+    if not isinstance(tenants, dict) or not tenants:
+        raise _bad("it names no tenant; write a table [tenants.<name>] for each")
+    _checked(TenantPolicy, default, "default")
+    if "candidates" in said:
+        said["candidates"] = _named(said["candidates"])
+    if "version" in said:
+        raise _bad("version: it is derived from the text, not written in it")
+    whole = _checked(Policy, said, "")
+    made, problems = _tenants(tenants, default, last)
+    if not made:
+        raise _bad("; ".join(problems.values()))
+    kept = {name: made[name].model_dump_json() for name in problems if name in made}
+    version = hashlib.sha256(json.dumps([text, kept], sort_keys=True).encode()).hexdigest()[:12]
+    return Reading(whole.model_copy(update={"tenants": made, "version": version}), tuple(problems.values()))
+
+
+def _tenants(
+    said: Mapping[str, Any], default: Mapping[str, Any], last: Last
+) -> tuple[dict[str, TenantPolicy], dict[str, str]]:
+    """Return each tenant's policy, and by name what is wrong with those that keep their last one, if they had any."""
+    made: dict[str, TenantPolicy] = {}
+    problems: dict[str, str] = {}
+    for name, entry in said.items():
+        try:
+            made[_tenant(name)] = _checked(TenantPolicy, _filled(entry, default), f"tenants.{name}")
+        except Permanent as broken:
+            problems[name] = str(broken)
+            before = last()
+            if before is not None and name in before.tenants:
+                made[name] = before.tenants[name]
+    return made, problems
+
+
+def _tenant(name: str) -> str:
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError as error:
+        raise _bad(f"a tenant is called by a-z, 0-9 and -, not {shown(name)}") from error
+
+
+def _filled(entry: Any, default: Mapping[str, Any]) -> Any:  # noqa: ANN401  whatever stands in a text
+    """Return the entry with what it leaves out taken from the default."""
+    return {**default, **entry} if isinstance(entry, dict) else entry
+
+
+def _named(candidates: Any) -> Any:  # noqa: ANN401  whatever stands in a text
+    """Return candidates that say what their table is called, so that nobody has to write it twice."""
+    if not isinstance(candidates, dict):
+        return candidates
+    return {key: {"name": key, **one} if isinstance(one, dict) else one for key, one in candidates.items()}
+
+
+def _checked(kind: type[Model], said: Any, where: str) -> Model:  # noqa: ANN401  whatever stands in a text
+    """Return the model; read as JSON, as that is strict about types and still takes a list for a tuple."""
+    try:
+        return kind.model_validate_json(json.dumps(said))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        told = [f"{_path(where, one['loc'])}{one['msg']}" for one in found[:_MOST_PROBLEMS]]
+        raise _bad("; ".join(told)) from error
+
+
+def _path(where: str, inside: tuple[int | str, ...]) -> str:
+    path = ".".join(filter(None, (where, *map(str, inside))))
+    return f"{path}: " if path else ""
+
+
+def _bad(message: str) -> Permanent:
+    return Permanent(message, code="bad-policy")

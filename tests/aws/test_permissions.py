@@ -1,0 +1,297 @@
+"""Each function may do what its handler does, and nothing else: its calls are noted and compared with its policies.
+
+A scenario takes a handler down every path that asks another service for something: a first time, a repetition (which
+publishes what its entity has unsent, wherever that goes), poison, and a document that waits for a person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aws.adapters.dynamo import _outgoing
+from aws.handlers import dispatch, failure, forward, home, ingress, publisher, record, run, step, tool
+from local import asl
+from local.clock import VirtualClock
+from shared.app.approvals import request_approval
+from shared.core.approval import withdraw
+from shared.core.routes import Route
+from shared.core.workflow import pipeline_input
+from shared.events.catalog import AnyEvent, Cause, encode, follow
+from shared.events.task import TaskAdmitted, TaskPlaced
+from tests.aws.formation import granted, of_type, polled
+from tests.aws.stage import PLAIN, ROOT, TEXT, http_event, kinesis_event, lane_event, sample
+
+if TYPE_CHECKING:
+    from shared.core.task import Task
+    from tests.aws.cloud import Cloud
+    from tests.aws.stage import Json
+
+ASKING = PLAIN.replace('name = "report"', 'name = "report"\napproval = true')
+PAGE = f"<!doctype html><html><body><p>{TEXT}</p></body></html>".encode()  # its text is written beside it
+POISON = kinesis_event([("package-a", b"not JSON")])
+# Asked for by nobody: with it S3 says of a missing document that it is missing, and not that it is forbidden.
+UNSEEN = {("s3:ListBucket", "Documents")}
+PEER = {"sub": "azure", "scope": "fabric"}
+
+
+def submission(cloud: Cloud, taxonomy: str = PLAIN, key: str = "key-1") -> Json:
+    """Return the request that submits a task."""
+    write = cloud.ports.documents.write
+    asked = {
+        "entity": f"package-{key}",
+        "documents": [write(PAGE, "text/html").model_dump(mode="json")],
+        "taxonomy": write(taxonomy.encode(), "text/plain").model_dump(mode="json"),
+    }
+    return http_event("POST /tasks", changes={"body": json.dumps(asked), "headers.idempotency-key": key})
+
+
+def placed(cloud: Cloud, taxonomy: str = PLAIN) -> Task:
+    """Return a task that was submitted and placed."""
+    told = ingress.handler(submission(cloud, taxonomy), None)
+    dispatch.handler(cloud.work(), None)
+    return cloud.ports.tasks.load("local", json.loads(told["body"])["id"])
+
+
+def plant(cloud: Cloud, task: Task) -> list[AnyEvent]:
+    """Leave events of the task's entity unsent that go all ways there are; return them."""
+    cause = Cause("planted", task.tenant, task.id, task.entity, "/test")
+    facts = (
+        TaskAdmitted(budget_micro_usd=1, reason=""),
+        *(
+            TaskPlaced(cloud=where, reason="", run=1, documents=1, priority=priority)
+            for where, priority in (("aws", "interactive"), ("aws", "standard"), ("azure", "standard"))
+        ),
+    )
+    events = list(follow(cause, facts, after=900, at=cloud.ports.now()))
+    for event in events:
+        cloud.dynamo.put_item(TableName=cloud.settings["TABLE_NAME"], Item=_outgoing(event))
+    return events
+
+
+def stepped(task: Task) -> list[Json]:
+    """Run the pipeline's steps, and nothing behind them, on the task's document; return what each was given."""
+    calls: list[Json] = []
+
+    def invoke(function: str, payload: Any) -> Any:
+        if function != "${StepFunctionArn}":
+            return {}
+        calls.append(payload)
+        return step.handler(payload, None)
+
+    machine = asl.compile(json.loads((ROOT / "statemachines/document_review.asl.json").read_text()))
+    machine.run(pipeline_input(task.tenant, task.id, 0), name=task.run_id, invoke=invoke, clock=VirtualClock())
+    return calls
+
+
+def waiting(cloud: Cloud) -> Task:
+    """Return a task whose document waits for a person."""
+    task = placed(cloud, ASKING)
+    stepped(task)
+    request_approval(cloud.ports, task.tenant, task.id, 0, source="/test")
+    return cloud.ports.tasks.load(task.tenant, task.id)
+
+
+def use_ingress(cloud: Cloud) -> Callable[[], None]:
+    """Submit, submit again, look, list, and cancel what waits for a person."""
+    task = waiting(cloud)
+    fresh = submission(cloud, key="key-2")
+    plant(cloud, task)
+
+    def use() -> None:
+        assert ingress.handler(fresh, None)["statusCode"] == 202
+        assert ingress.handler(submission(cloud, ASKING), None)["statusCode"] == 202
+        assert ingress.handler(http_event("GET /tasks/{id}", id=task.id), None)["statusCode"] == 200
+        assert ingress.handler(http_event("GET /tasks"), None)["statusCode"] == 200
+        assert ingress.handler(http_event("POST /tasks/{id}/cancel", id=task.id), None)["statusCode"] == 200
+
+    return use
+
+
+def use_tool(cloud: Cloud) -> Callable[[], None]:
+    """Call a tool that reads a document and writes one."""
+    ref = cloud.ports.documents.write(PAGE, "text/html").model_dump(mode="json")
+    body = json.dumps({"document": ref})
+    event = http_event("POST /tools/{name}", name="extract", changes={"body": body})
+
+    def use() -> None:
+        assert tool.handler(event, None)["statusCode"] == 200
+
+    return use
+
+
+def use_dispatch(cloud: Cloud) -> Callable[[], None]:
+    """Place a task, again after a crash, and bury poison."""
+    told = ingress.handler(submission(cloud), None)
+    work, task = cloud.work(), cloud.ports.tasks.load("local", json.loads(told["body"])["id"])
+
+    def use() -> None:
+        for batch in (work, POISON):
+            assert dispatch.handler(batch, None) == {"batchItemFailures": []}
+        plant(cloud, task)
+        assert dispatch.handler(work, None) == {"batchItemFailures": []}
+
+    return use
+
+
+def use_run(cloud: Cloud) -> Callable[[], None]:
+    """Start a task's pipeline, and bury poison."""
+    task = placed(cloud)
+    (_, event, *_) = plant(cloud, task)
+    batch = lane_event([encode(event, "sqs"), "not JSON"])
+
+    def use() -> None:
+        assert run.handler(batch, None) == {"batchItemFailures": []}
+
+    return use
+
+
+def use_step(cloud: Cloud) -> Callable[[], None]:
+    """Do each step, and one again after a crash."""
+    task = placed(cloud)
+
+    def use() -> None:
+        (first, *_) = stepped(task)
+        plant(cloud, task)
+        step.handler(first, None)
+
+    return use
+
+
+def use_record(cloud: Cloud) -> Callable[[], None]:
+    """Conclude a review, again after a crash."""
+    task = placed(cloud)
+    stepped(task)
+    asked = {"tenant": task.tenant, "task": task.id, "document": 0}
+
+    def use() -> None:
+        record.handler(asked, None)
+        plant(cloud, task)
+        record.handler(asked, None)
+
+    return use
+
+
+def use_failure(cloud: Cloud) -> Callable[[], None]:
+    """Fail a document for which a person is waited, again after a crash."""
+    task = waiting(cloud)
+    why = {"extract": {"Error": "Permanent", "Cause": "[x] y"}}
+    asked = {"tenant": task.tenant, "task": task.id, "document": 0, "failures": why}
+
+    def use() -> None:
+        failure.handler(asked, None)
+        plant(cloud, task)
+        failure.handler(asked, None)
+
+    return use
+
+
+def use_publisher(cloud: Cloud) -> Callable[[], None]:
+    """Send what a crash left unsent."""
+    plant(cloud, placed(cloud))
+
+    def use() -> None:
+        assert publisher.handler(sample("schedule.json"), None)["sent"] == 4
+
+    return use
+
+
+def use_home(cloud: Cloud) -> Callable[[], None]:
+    """Do every operation there is for another cloud."""
+    task = waiting(cloud)
+    (approval,) = cloud.ports.approvals.pending(task.tenant, limit=1)
+    events = [event.model_dump(mode="json") for event in plant(cloud, task)]
+    ways = (Route.WORK, Route.PIPELINE, Route.PIPELINE, Route.REVIEWS, Route.RECORDS)
+    messages = [{"route": way, "event": event} for way, event in zip(ways, [*events, events[0]], strict=True)]
+    moved = task.model_copy(update={"version": task.version + 1}).model_dump(mode="json")
+    settled = withdraw(approval).model_dump(mode="json")
+    last = cloud.ports.tasks.last_sequence(task.tenant, task.entity)
+    numbered = [events[0] | {"sequence": last + 1}]
+    document = {"tenant": task.tenant, "task": task.id, "document": 0}
+    one, entity = {"tenant": task.tenant, "task": task.id}, {"tenant": task.tenant, "entity": task.entity}
+    asked: Mapping[str, Json] = {
+        "tasks.load": one,
+        "tasks.last_sequence": entity,
+        "tasks.page": {"tenant": task.tenant, "limit": 1},
+        "tasks.commit": {"task": moved, "expected": task.version, "events": numbered, "approvals": [settled]},
+        "outbox.unsent": {"limit": 10},
+        "outbox.mark_sent": {"events": events},
+        "journal.find": document | {"step": "extract"},
+        "approvals.find": {"tenant": task.tenant, "approval": approval.id},
+        "approvals.pending": {"tenant": task.tenant, "limit": 1},
+        "bus.publish": {"messages": messages},
+        "pipelines.look": document,
+    }
+
+    def use() -> None:
+        for operation, body in asked.items():
+            told = ask_home(operation, body)
+            assert told["statusCode"] == 200, (operation, told["body"])
+        ask_home("pipelines.run", {"workflow": "document-review", "name": "n", "given": document})
+
+    assert set(asked) | {"pipelines.run"} == set(home.OPERATIONS)
+    return use
+
+
+def ask_home(operation: str, body: Json) -> Json:
+    """Ask the home as another cloud's function."""
+    claims = {"requestContext.authorizer.jwt.claims": PEER, "body": json.dumps(body)}
+    return home.handler(http_event("POST /fabric/{operation}", operation=operation, changes=claims), None)
+
+
+@pytest.fixture
+def neighbours(monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
+    """Neighbours whose doors stay closed: nobody vouches for the forwarder, and no pipeline is waited for."""
+    monkeypatch.setenv("REVIEWS_URL", "https://reviews.invalid/api/reviews")
+    monkeypatch.setenv("REVIEWS_TOKEN", "entra:contoso/client-1/api://reviews/.default")
+    monkeypatch.setenv("RECORDS_TOPIC", "projects/p/topics/t")
+    monkeypatch.setenv("RECORDS_TOKEN", "google://iam.googleapis.com/projects/1/x")
+    for call in ("sts.GetWebIdentityToken", "sfn.StartSyncExecution"):
+        cloud.refuse(call)
+
+
+def use_forward(cloud: Cloud) -> Callable[[], None]:
+    """Fail to be vouched for, for each of two neighbours, and bury poison."""
+    (like,) = sample("sqs.json")["Records"]
+    queues = [cloud.settings[name].rpartition("/")[2] for name in ("REVIEWS_QUEUE_URL", "RECORDS_QUEUE_URL")]
+    event = {"Records": [like | {"eventSourceARN": f"arn:aws:sqs:r:1:{queue}"} for queue in queues]}
+    poison = {"Records": [event["Records"][0] | {"body": "not JSON"}]}
+
+    def use() -> None:
+        assert len(forward.handler(event, None)["batchItemFailures"]) == 2
+        assert forward.handler(poison, None) == {"batchItemFailures": []}
+
+    return use
+
+
+SCENARIOS: Mapping[str, Callable[[Cloud], Callable[[], None]]] = {
+    "IngressFunction": use_ingress,
+    "ToolFunction": use_tool,
+    "DispatchFunction": use_dispatch,
+    "RunFunction": use_run,
+    "StepFunction": use_step,
+    "RecordFunction": use_record,
+    "FailureFunction": use_failure,
+    "PublisherFunction": use_publisher,
+    "HomeFunction": use_home,
+    "ForwardFunction": use_forward,
+}
+
+
+@pytest.mark.usefixtures("neighbours")
+@pytest.mark.parametrize("function", SCENARIOS)
+def test_a_function_may_do_what_it_does_and_no_more(template: Json, cloud: Cloud, function: str) -> None:
+    """What a handler asks of other services, and Lambda for it, is what the function's policies grant."""
+    use = SCENARIOS[function](cloud)
+    with cloud.needed() as needed:
+        use()
+    assert needed
+    assert granted(template, function) - UNSEEN == needed | polled(template, function)
+
+
+def test_no_function_is_forgotten(template: Json) -> None:
+    """Each function of the template has a scenario here."""
+    assert set(SCENARIOS) == set(of_type(template, "AWS::Serverless::Function"))
