@@ -77,8 +77,10 @@ def amazon() -> Ports:
     from aws.adapters.documents import S3Documents  # noqa: PLC0415
     from aws.adapters.dynamo import DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks  # noqa: PLC0415
     from aws.adapters.elsewhere import RecordsElsewhere  # noqa: PLC0415
+    from aws.adapters.ledger import DynamoLedger  # noqa: PLC0415
     from aws.adapters.pipelines import ExpressPipelines  # noqa: PLC0415
     from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
+    from shared.app.learned import Learned  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.policy import Policy  # noqa: PLC0415

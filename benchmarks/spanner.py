@@ -66,7 +66,7 @@ _APPLIED = (
 _PUSHED = (
     "Published by the Pub/Sub adapter with the entity as ordering key, pushed by the emulator to functions-framework,"
     " recorded in Spanner; until the last is there. The limit: the same rows in blind commits, one after another, on"
-    " a fresh emulator."
+    " a fresh emulator. It only informs: on one machine the emulators and the function share its cores."
 )
 
 
@@ -120,10 +120,11 @@ def _applied(entities: Sequence[Entity]) -> tuple[float, float]:
         def apply(entity: Entity) -> None:
             assert {records.apply(event, NOON) for event in entity.events} == {"applied"}
 
-        _in_turns([_entity(-1)], apply, lambda entity: _commit(bare, entity))
-        took = _in_turns(entities, apply, lambda entity: _commit(bare, entity))
+        sides = (apply, lambda entity: _commit(bare, entity))
+        _in_turns([warm := _entity(-1)], *sides)
+        took = _in_turns(entities, *sides)
         count = _count(entities)
-        assert _recorded(ours) == _recorded(bare) == count + _count([_entity(-1)])
+        assert _recorded(ours) == _recorded(bare) == count + _count([warm])
     return count / took[0], count / took[1]
 
 
@@ -143,23 +144,24 @@ def _seconds(side: Callable[[Entity], None], entity: Entity) -> float:
 
 def _pushed(entities: Sequence[Entity]) -> tuple[float, float]:
     """Return the records per second from publishing to the last commit, and those of blind commits alone."""
-    count = _count(entities)
     with _stack("record") as (database, facts):
-        took = seconds(lambda: _published(database, facts["AGENTFABRIC_TOPIC"], entities))
+        _publish(database, facts["AGENTFABRIC_TOPIC"], [_entity(-1)])
+        took = seconds(lambda: _publish(database, facts["AGENTFABRIC_TOPIC"], entities))
     with _stack("spanner") as (bare, _):
         _commit(bare, _entity(-1))
-        limit = seconds(lambda: [_commit(bare, entity) for entity in entities])
-    return count / took, count / limit
+        (limit,) = _in_turns(entities, lambda entity: _commit(bare, entity))
+    return _count(entities) / took, _count(entities) / limit
 
 
-def _published(database: Database, topic: str, entities: Sequence[Entity]) -> None:
+def _publish(database: Database, topic: str, entities: Sequence[Entity]) -> None:
+    """Publish the entities' events and return when all of them are recorded."""
     from gcp.adapters.pubsub import PubsubBus, publisher  # noqa: PLC0415  the SDK, for this subject alone
 
+    wanted, deadline = _recorded(database) + _count(entities), time.monotonic() + _PATIENCE
     client = publisher()
     PubsubBus(client, topic).publish([(Route.RECORDS, event) for entity in entities for event in entity.events])
-    deadline = time.monotonic() + _PATIENCE
-    while (recorded := _recorded(database)) < _count(entities):
-        assert time.monotonic() < deadline, f"only {recorded} records arrived"
+    while (recorded := _recorded(database)) < wanted:
+        assert time.monotonic() < deadline, f"only {recorded} of {wanted} records arrived"
         time.sleep(_PAUSE)
     client.stop()
 
@@ -212,4 +214,5 @@ def _database(facts: Mapping[str, str]) -> Database:
     from google.cloud.spanner_v1 import Client  # noqa: PLC0415  the SDK, for this subject alone
 
     _, project, _, instance, _, database = facts["AGENTFABRIC_SPANNER"].split("/")
-    return Client(project).instance(instance).database(database)
+    found: Database = Client(project).instance(instance).database(database)
+    return found

@@ -10,7 +10,9 @@ CREATE TABLE Entities (
 ) PRIMARY KEY (Tenant, Entity);
 
 -- What was applied and when. Entities.Last already tells a duplicate; this row makes a second commit of one
--- number impossible, and says how long recording took. It need not be kept for as long as the audit trail.
+-- number impossible, even unread, and says how long recording took. A row without event id is the number that
+-- something parked waits for: it is to be looked at before it is applied. Rows need not be kept for as long as
+-- the audit trail.
 CREATE TABLE Inbox (
   Tenant STRING(63) NOT NULL,
   Entity STRING(256) NOT NULL,

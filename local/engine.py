@@ -21,10 +21,12 @@ from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
 from local.unhandled import fail_documents
 from shared.app.commit import relay
+from shared.app.parking import next_due, resume_due
 from shared.core.routes import Route
 from shared.errors import FabricError
 from shared.models.extractive import Extractive
 
+SOURCE = "/local/engine"
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
 _BACKOFF_SECONDS = 1.0
@@ -102,7 +104,7 @@ class Engine:
     def _deliver_all(self, heard: Callable[[Message], None], patience: float) -> None:
         self.azure.recover()
         while True:
-            while self._round(heard) or relay(self.ports):
+            while self._round(heard) or relay(self.ports) or resume_due(self.ports, source=SOURCE):
                 pass
             wait = self._seconds_to_next()
             if wait is None or wait > patience:
@@ -112,7 +114,8 @@ class Engine:
     def _seconds_to_next(self) -> float | None:
         """Return how long nothing is due, or None when nothing will be."""
         now = self.clock.now().timestamp()
-        moments = [self.broker.next_due(), self.azure.next_due()]
+        parked = next_due(self.ports)
+        moments = [self.broker.next_due(), self.azure.next_due(), parked and parked.timestamp()]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - now) if due else None
 

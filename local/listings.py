@@ -58,8 +58,8 @@ def print_approvals(approvals: Sequence[dict[str, Any]], where: Sequence[str] = 
         rows.add_row(
             approval["id"][:SHORT],
             Location(_document(approval)),
-            text(approval["shown"]["label"]),
-            f"{approval['classified']['score']:.2f}",
+            text(_label(approval)),
+            _score(approval),
             approval["digest"][:SHORT],
         )
     say_rows(rows, [_below(approval) for approval in approvals])
@@ -76,35 +76,62 @@ def decide_command(approval: dict[str, Any], where: Sequence[str] = ()) -> str:
 
 def in_a_line(approval: dict[str, Any]) -> str:
     """Return what is to be decided, in a line."""
-    shown, score = approval["shown"], approval["classified"]["score"]
-    what = f"{_document(approval)} is {shown['label']} ({score:.2f}), digest {approval['digest'][:SHORT]}"
+    shown = approval["shown"]
+    found = f"is {_label(approval)} ({_score(approval)})" if "classified" in approval else f"asks for {_label(approval)}"
+    what = f"{_document(approval)} {found}, digest {approval['digest'][:SHORT]}"
     return f"{screen.printable(what)}; {prose(shown['reason'])}"
+
+
+def _label(approval: dict[str, Any]) -> str:
+    """Return the class that was found, or how much money is asked for."""
+    if "classified" in approval:
+        return str(approval["shown"]["label"])
+    return f"{usd(approval['shown']['asked'])} more"
+
+
+def _score(approval: dict[str, Any]) -> str:
+    return f"{approval['classified']['score']:.2f}" if "classified" in approval else "-"
 
 
 def print_approval(approval: dict[str, Any], where: Sequence[str] = ()) -> None:
     """Print an approval whole: everything there is to base the decision on."""
-    shown, found = approval["shown"], approval["classified"]
     rows = screen.columns_that_fold(2)
+    about = _about_document(approval) if "classified" in approval else _about_budget(approval)
     for name, said in (
         ("approval", text(approval["id"])),
         ("document", text(_document(approval))),
         ("entity", text(approval["entity"])),
         ("task", text(approval["task"])),
-        ("class", text(_class(shown, found))),
-        ("why", prose(shown["reason"])),
+        ("why", prose(approval["shown"]["reason"])),
         ("until", text(_until(approval))),
         ("who", text(", ".join(approval["approvers"]))),
         ("votes", text(", ".join(approval["voted"]) or "none yet")),
         ("asked by", text(approval["requested_by"])),
-        ("summary", prose(shown["summary"] or "-")),
-        ("evidence", Text("\n").join(text(_evidence(seen)) for seen in found["evidence"]) or Text("-")),
-        ("sha256", text(shown["sha256"])),
+        *about,
         ("digest", text(approval["digest"])),
     ):
         rows.add_row(Text(name, "dim"), said)
     say(rows)
     say("\nApprove, or reject, exactly this:")
     say_command(decide_command(approval, where))
+
+
+def _about_document(approval: dict[str, Any]) -> Sequence[tuple[str, Text]]:
+    shown, found = approval["shown"], approval["classified"]
+    return (
+        ("class", text(_class(shown, found))),
+        ("summary", prose(shown["summary"] or "-")),
+        ("evidence", Text("\n").join(text(_evidence(seen)) for seen in found["evidence"]) or Text("-")),
+        ("sha256", text(shown["sha256"])),
+    )
+
+
+def _about_budget(approval: dict[str, Any]) -> Sequence[tuple[str, Text]]:
+    shown = approval["shown"]
+    return (
+        ("budget", text(f"{usd(approval['spent'])} of {usd(shown['budget'])} spent")),
+        ("asks for", text(_label(approval))),
+    )
 
 
 def _document(approval: dict[str, Any]) -> str:
@@ -120,7 +147,7 @@ def _seen_from_here(entity: str) -> str:
 
 def _below(approval: dict[str, Any]) -> tuple[Text, ...]:
     asked = f"until {_until(approval)}: {', '.join(approval['approvers'])}"
-    summary = screen.at_most(_SUMMARY_LINES, prose(approval["shown"]["summary"], "dim"))
+    summary = screen.at_most(_SUMMARY_LINES, prose(approval["shown"].get("summary", ""), "dim"))
     return prose(approval["reason"]), text(asked), summary
 
 

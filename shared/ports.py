@@ -6,13 +6,14 @@ Grows only when a use case needs it. Adapters do what they are told, once: no re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from shared.core.approval import Approval
     from shared.core.completion import Completion, Prompt
+    from shared.core.gate import Gate
     from shared.core.health import Health, Outcome
     from shared.core.journal import Entry
     from shared.core.ledger import Account, Draw, Lease, Posting
@@ -203,6 +204,10 @@ class Learned(Protocol):
         """Return how the deployments are that were asked before."""
         ...
 
+    def gate(self, deployment: str) -> Gate:
+        """Return a deployment's gate as it is."""
+        ...
+
     def enter(self, route: Deployment, now: float, rank: int) -> float:
         """Let a call through the deployment's gate and return 0, or the seconds to wait."""
         ...
@@ -300,6 +305,7 @@ class Ports:
     policy: Callable[[], Policy]  # the one in force now: it may change between two calls
     now: Callable[[], datetime]
     dead_letters: DeadLetters | None = None  # None: the transport keeps its own
+    turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
 
     @property
     def tenants(self) -> Mapping[str, TenantPolicy]:

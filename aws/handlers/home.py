@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator
 
 from aws.adapters.pipelines import StillRunning
 from aws.adapters.telemetry import count
@@ -19,6 +19,8 @@ from aws.wiring import ports
 from shared.app.findings import findings
 from shared.core.approval import Approval
 from shared.core.journal import Entry
+from shared.core.ledger import Account, Draw, Lease, Posting
+from shared.core.ledger_rows import account_from, draw_from, encode, lease_from
 from shared.core.routes import Route
 from shared.core.task import PARKED, Progress, Status, Task
 from shared.core.workflow import pipeline_input
@@ -141,6 +143,77 @@ class Execution(Asked):
     given: OfDocument
 
 
+def _row(read: Callable[[str], Any]) -> PlainValidator:
+    """Return what reads one of the ledger's rows from its text."""
+
+    def checked_row(text: object) -> object:
+        try:
+            return read(str(text))
+        except (KeyError, TypeError) as fault:
+            raise ValueError("no row of the ledger") from fault
+
+    return PlainValidator(checked_row)
+
+
+class OfTenant(Asked):
+    """A tenant by its name."""
+
+    tenant: Tenant
+
+
+class OfLease(OfTenant):
+    """A lease by its id."""
+
+    lease: str
+
+
+class OfDraw(OfLease):
+    """A draw by its id."""
+
+    draw: str
+
+
+class OfDraws(Paged):
+    """Some of a lease's draws."""
+
+    lease: str
+
+
+class Due(Limited):
+    """What is due by a moment."""
+
+    at: AwareDatetime
+
+
+class Posted(Asked):
+    """`core.ledger.Posting`, each row as its text."""
+
+    account: Annotated[Account, _row(account_from)] | None
+    lease: Annotated[Lease, _row(lease_from)] | None
+    draw: Annotated[Draw, _row(draw_from)] | None
+
+
+def _post(mine: Ports, asked: Posted) -> Json:
+    mine.ledger.post(Posting(asked.account, asked.lease, asked.draw))
+    return {}
+
+
+def _rows(name: str, found: Sequence[Lease | Draw]) -> Json:
+    """Return as many rows as one answer holds, from the first on: at least one."""
+    shown: list[str] = []
+    room = MOST_ANSWERED
+    for text in map(encode, found):
+        room -= len(text.encode())
+        if shown and room < 0:
+            break
+        shown.append(text)
+    return {name: shown}
+
+
+def _text(row: Lease | Draw | None) -> str | None:
+    return None if row is None else encode(row)
+
+
 def _commit(mine: Ports, asked: Decided) -> Json:
     change = Change(asked.task, asked.expected, asked.events, asked.claim, asked.entry, asked.approvals)
     mine.tasks.commit(change)
@@ -236,6 +309,18 @@ OPERATIONS: Mapping[str, Operation] = {
     "approvals.pending": Operation(
         Paged, lambda mine, of: _listed("approvals", mine.approvals.pending(of.tenant, limit=of.limit, after=of.after))
     ),
+    "ledger.account": Operation(OfTenant, lambda mine, of: {"account": encode(mine.ledger.account(of.tenant))}),
+    "ledger.lease": Operation(OfLease, lambda mine, of: {"lease": _text(mine.ledger.lease(of.tenant, of.lease))}),
+    "ledger.draw": Operation(OfDraw, lambda mine, of: {"draw": _text(mine.ledger.draw(of.tenant, of.lease, of.draw))}),
+    "ledger.post": Operation(Posted, _post),
+    "ledger.leases": Operation(
+        Paged, lambda mine, of: _rows("leases", mine.ledger.leases(of.tenant, limit=of.limit, after=of.after))
+    ),
+    "ledger.draws": Operation(
+        OfDraws,
+        lambda mine, of: _rows("draws", mine.ledger.draws(of.tenant, of.lease, limit=of.limit, after=of.after)),
+    ),
+    "ledger.overdue": Operation(Due, lambda mine, of: _rows("leases", mine.ledger.overdue(of.at, limit=of.limit))),
     "bus.publish": Operation(Published, _publish),
     "pipelines.run": Operation(Execution, _run),
     "pipelines.look": Operation(OfDocument, _look),

@@ -1,21 +1,31 @@
-"""The safety net under every commit: what was written and never sent is sent, every minute."""
+"""What goes on by itself, once a minute: events that a crash left unsent, parked tasks, leases that nobody needs."""
 
 from __future__ import annotations
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import pipeline
-from aws.wire import Json
+from aws.wire import SOURCE, Json
 from aws.wiring import ports
 from shared.app.commit import relay
+from shared.app.leases import sweep
+from shared.app.parking import resume_due
+
+_BATCH = 500
 
 
 def publish(_event: Json) -> Json:
-    """Send what a crash left unsent."""
-    sent = relay(ports())
-    if sent:
-        count("EventsRelayed", sent)
-        note("events relayed", events=sent)
-    return {"sent": sent}
+    """Publish what was committed and never sent, let parked tasks go on, end leases; say how many of each."""
+    mine = ports()
+    done = {
+        "EventsRelayed": relay(mine, limit=_BATCH),
+        "TasksResumed": resume_due(mine, source=SOURCE, limit=_BATCH),
+        "LeasesEnded": sweep(mine, limit=_BATCH),
+    }
+    for name, times in done.items():
+        if times:
+            count(name, times)
+            note(name, events=times)
+    return done
 
 
 handler = pipeline(publish)

@@ -67,7 +67,9 @@ def home() -> Ports:
     """Return the ports on the home store of another cloud; nothing of the control state is kept here."""
     from azure.fabric.adapters import home as homes  # noqa: PLC0415  loads when it is needed
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
+    from azure.fabric.adapters.home_ledger import HomeLedger  # noqa: PLC0415
     from azure.fabric.adapters.web import Web  # noqa: PLC0415
+    from shared.app.learned import Learned  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
@@ -84,7 +86,7 @@ def home() -> Ports:
         models=Extractive(),
         pipelines=homes.HomePipelines(there, time.sleep),
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
-        ledger=homes.HomeLedger(there),
+        ledger=HomeLedger(there),
         cache=None,
         learned=Learned(),
         settings=cast("Settings", Elsewhere("settings", "they lie in the home store; the home decides by them")),
@@ -116,8 +118,10 @@ def storage() -> Ports:
     from azure.fabric.adapters import tables  # noqa: PLC0415
     from azure.fabric.adapters.blobs import BlobDocuments  # noqa: PLC0415
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
+    from azure.fabric.adapters.ledger import TableLedger  # noqa: PLC0415
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
     from azure.fabric.adapters.settings import TableSettings  # noqa: PLC0415
+    from shared.app.learned import Learned  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.routes import Route  # noqa: PLC0415

@@ -27,6 +27,11 @@ _ACCOUNT = (
     *("TurnedAway", "Waits"),
 )
 _BOOK = ("Tenant", "Period", "Settled", "Open")
+# One statement, and so one moment, for an account and its books.
+_ACCOUNT_OF = (
+    f"SELECT {', '.join(_ACCOUNT)}, ARRAY(SELECT AS STRUCT Period, Settled, Open FROM Books"  # noqa: S608  words above
+    " WHERE Books.Tenant = Accounts.Tenant ORDER BY Period) FROM Accounts WHERE Tenant = @tenant"
+)
 # In the order of the rows' fields.
 _LEASE = (
     *("Lease", "Tenant", "Task", "Workflow", "Priority", "Amount", "Periods", "ExpiresAt"),
@@ -52,10 +57,10 @@ class SpannerLedger:
 
     def account(self, tenant: str) -> Account:
         """Return the tenant's account; one that was never written is empty, at version 0."""
-        with verdicts(), self._database.snapshot(multi_use=True) as snapshot:
-            found = list(snapshot.read("Accounts", _ACCOUNT, KeySet(keys=[(tenant,)])))
-            books = list(snapshot.read("Books", _BOOK, _books_of(tenant))) if found else []
-        return _account(found[0], books) if found else Account(tenant)
+        with verdicts(), self._database.snapshot() as snapshot:
+            asked, types = {"tenant": tenant}, {"tenant": param_types.STRING}
+            found = list(snapshot.execute_sql(_ACCOUNT_OF, params=asked, param_types=types))
+        return _account(found[0]) if found else Account(tenant)
 
     def lease(self, tenant: str, lease: str) -> Lease | None:
         """Return the lease, or None when there never was one of that id."""
@@ -95,15 +100,19 @@ class SpannerLedger:
             return [_draw(row) for row in snapshot.read("Draws", _DRAW, following, limit=limit)]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first."""
-        statement = (
-            f"SELECT {', '.join(_LEASE)} FROM Leases@{{FORCE_INDEX=LeasesDue}}"  # noqa: S608  this file's words
-            " WHERE DueAt <= @at ORDER BY DueAt, Tenant, Lease LIMIT @limit"
-        )
-        types = {"at": param_types.FLOAT64, "limit": param_types.INT64}
+        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first.
+
+        The index names them; what they are by now is read next.
+        """
+        due = KeySet(ranges=[KeyRange(start_closed=[], end_closed=[at.timestamp()])])
         with verdicts(), self._database.snapshot() as snapshot:
-            asked = {"at": at.timestamp(), "limit": limit}
-            return [_lease(row) for row in snapshot.execute_sql(statement, params=asked, param_types=types)]
+            keys = list(snapshot.read("Leases", ("Tenant", "Lease"), due, index="LeasesDue", limit=limit))
+        if not keys:
+            return []
+        with verdicts(), self._database.snapshot() as snapshot:
+            found = [_lease(row) for row in snapshot.read("Leases", _LEASE, KeySet(keys=keys))]
+        still = [lease for lease in found if lease.state == "open" and lease.expires_at <= at.timestamp()]
+        return sorted(still, key=lambda lease: (lease.expires_at, lease.tenant, lease.id))
 
 
 def _rows(posting: Posting) -> list[tuple[str, tuple[str, ...], Account | Lease | Draw]]:
@@ -125,7 +134,8 @@ def _write(transaction: Transaction, posting: Posting) -> None:
         transaction.insert_or_update("Accounts", _ACCOUNT, [_account_values(account)])
         transaction.delete("Books", _books_of(account.tenant))
         books = [(account.tenant, period, *book) for period, book in account.books.items()]
-        transaction.insert_or_update("Books", _BOOK, books)
+        if books:
+            transaction.insert_or_update("Books", _BOOK, books)
     if lease is not None:
         due = lease.expires_at if lease.state == "open" else None
         values = (*_values(lease, _LEASE_PERIODS), due)
@@ -143,13 +153,13 @@ def _account_values(account: Account) -> tuple[Any, ...]:
     return (tenant, version, runs, *map(float, (*requests, *tokens)), turned_away, json.dumps(waits))
 
 
-def _account(row: Sequence[Any], books: Sequence[Sequence[Any]]) -> Account:
-    tenant, version, runs, requests, requests_at, tokens, tokens_at, turned_away, waits = row
+def _account(row: Sequence[Any]) -> Account:
+    tenant, version, runs, requests, requests_at, tokens, tokens_at, turned_away, waits, books = row
     waiting: Mapping[str, Any] = json.loads(waits)
     return Account(
         tenant,
         version,
-        {period: Book(settled, opened) for _, period, settled, opened in books},
+        {period: Book(settled, opened) for period, settled, opened in books},
         runs,
         Bucket(requests, requests_at),
         Bucket(tokens, tokens_at),

@@ -151,7 +151,8 @@ class SpannerRecords:
         """Write what follows `head`, unread; return whether it fitted.
 
         It does not where the number was settled or is awaited (its inbox row is there), where `head` is empty and the
-        entity is not new, and where it is not and the entity is unknown.
+        entity is not new, and where it is not and the entity is unknown. A commit that the SDK sent twice does not
+        fit either, and is a duplicate to whoever looks.
         """
         try:
             with _verdicts(), self._database.batch(**self._retry) as batch:

@@ -104,8 +104,8 @@ class Speaker:
 
     @property
     def roles(self) -> list[str]:
-        """Their roles; on a laptop everybody is a reviewer unless they say otherwise."""
-        return self.given or ["reviewer"]
+        """Their roles; on a laptop everybody reviews and owns unless they say otherwise."""
+        return self.given or ["reviewer", "owner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Choice:
         """Return those meant, each once; stops with a sentence when there are none."""
         if self.everything:
             return pending
-        chosen = [approval for approval in pending if self.label and approval["shown"]["label"] == self.label]
+        chosen = [approval for approval in pending if self.label and approval["shown"].get("label") == self.label]
         if self.label and not chosen:
             raise Stop(f"nothing waits that was classified as {self.label!r}; see `agentfabric approvals`", USAGE)
         named = [_only(pending, wanted) for wanted in self.ids]

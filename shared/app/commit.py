@@ -10,10 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.app import leases
+from shared.app.admission import finish
 from shared.core.decision import Decision
+from shared.core.pricing import most_tokens
 from shared.core.routes import routes
 from shared.core.stepping import Spending, bill
-from shared.errors import Conflict, Duplicate, Transient
+from shared.core.workflow import workflow
+from shared.errors import Conflict, Duplicate, NotFound, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.ids import derive
 from shared.ports import Change, Ports
@@ -58,7 +61,7 @@ def _once(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], claim:
     if decision.nothing:
         relay(ports, tenant=task.tenant, entity=task.entity)
         return task
-    if decision.task.over and not task.over and bill_the_rest(ports, task, leases.close(ports, task), cause.source):
+    if decision.task.over and not task.over and bill_the_rest(ports, task, _closed(ports, task), cause.source):
         raise Conflict("its bill was not complete")
     return _commit(ports, cause, decision, task.version, claim)
 
@@ -70,6 +73,15 @@ def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim
     ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals))
     send(ports, events)
     return task
+
+
+def _closed(ports: Ports, task: Task) -> Lease | None:
+    """End the task's lease, and give back the tokens that it did not use of those it was let in with."""
+    most = most_tokens(workflow(task.workflow).steps) * len(task.documents)
+    try:
+        return finish(ports, task.tenant, leases.lease_id(task.id), unused_tokens=max(0, most - task.tokens))
+    except NotFound:
+        return None
 
 
 def bill_the_rest(ports: Ports, task: Task, lease: Lease | None, source: str) -> bool:

@@ -11,6 +11,7 @@ from shared.core.gate import Gate
 from shared.core.health import WELL, Health, Outcome
 from shared.core.routing import Route
 
+_MINUTE = 60.0
 _MOST = 1024  # deployments; a policy that was reloaded many times leaves old names behind
 
 
@@ -48,6 +49,9 @@ class Learned:
         with self._lock:
             self._health[route.name] = health.observe(self._health.get(route.name, WELL), outcome, now)
             before = self._gates.get(route.name) or Gate(limit=route.per_second)
+            limit = outcome.quota.requests_limit if outcome.quota else None
+            if limit:
+                before = gate.told(before, limit / _MINUTE)
             if outcome.end in {"answered", "bad-answer"}:
                 self._gates[route.name] = gate.answered(before, now)
             elif outcome.end == "throttled" or outcome.retry_after:

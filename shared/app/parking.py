@@ -11,17 +11,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app import leases, switches
-yields = lambda ports, task: None  # noqa
+from shared.app.admission import held_back, yields
 from shared.app.approvals import tick_approval
 from shared.app.commit import change
 from shared.app.tasks import cancel
 from shared.core import approval as approvals
 from shared.core import task as tasks
-from shared.core.approval import Approval
+from shared.core.approval import Approval, budget_shown
 from shared.core.decision import Decision
 from shared.core.journal import digest
 from shared.core.pricing import worst_case
-order = lambda policy, found, now: found  # noqa
+from shared.core.schedule import order
 from shared.core.workflow import workflow
 from shared.errors import Forbidden, Permanent, Throttled
 from shared.events.catalog import Cause
@@ -64,17 +64,16 @@ def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
     flow, now = workflow(task.workflow), ports.now()
     unsettled = sum(done not in tasks.SETTLED for done in task.progress)
     amount = worst_case(ports.policy(), flow.steps) * unsettled
-    shown = {"task": task.id, "budget": task.budget, "spent": task.spent, "asked": amount}
-    return Approval(
+    asked = Approval(
         id=budget_approval_id(task),
         tenant=task.tenant,
         task=task.id,
         entity=task.entity,
         run=task.run,
         document=document,
-        name=f"the budget of {task.entity}",
+        name="more budget",
         reason=reason,
-        digest=digest(shown),
+        digest="",
         policy=flow.budget_policy,
         requested_by=task.submitted_by,
         requested_at=now,
@@ -82,6 +81,7 @@ def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
         about="budget",
         amount=amount,
     )
+    return asked.model_copy(update={"digest": digest(budget_shown(asked, task))})
 
 
 def give_back(ports: Ports, task: Task) -> None:
@@ -104,6 +104,12 @@ def resume_due(ports: Ports, *, source: str, limit: int = 100) -> int:
     """Let parked tasks go on whose time has come, the most urgent first; return how many."""
     waiting = order(ports.policy(), ports.tasks.parked(limit=limit), ports.now())
     return sum(_resume(ports, task, source) for task in waiting)
+
+
+def next_due(ports: Ports, *, limit: int = 100) -> datetime | None:
+    """Return when a parked task may go on by itself at the earliest, or None when none will."""
+    waiting = ports.tasks.parked(limit=limit)
+    return min((task.parked_until for task in waiting if task.parked_until is not None), default=None)
 
 
 def _resume(ports: Ports, task: Task, source: str) -> bool:
@@ -129,6 +135,8 @@ def _ready(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:
     if task.parked_for == "budget":
         return _granted(ports, task, source)
     if task.parked_until is not None and ports.now() < task.parked_until:
+        return None
+    if held_back(ports, task) is not None:
         return None
     return f"{task.parked_for} no longer holds it back", 0
 

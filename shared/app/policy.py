@@ -5,7 +5,7 @@ Where its text lies is the wiring's to say: a setting, or a file.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.core.policy_text import Reading, parse, read
@@ -33,7 +33,7 @@ class Policies:
     and `keep` is told of each such text.
     """
 
-    def __init__(  # noqa: PLR0913  where a policy comes from, and whom to tell
+    def __init__(
         self,
         text: Callable[[], str | None],
         seed: Callable[[], Policy],
@@ -47,7 +47,7 @@ class Policies:
         self._good, self._keep = good, keep
         self._last: Policy | None = None
         self._seen: str | None = None
-        self._checked = datetime.min
+        self._checked = datetime.min.replace(tzinfo=UTC)
         self._told = ""
 
     def __call__(self) -> Policy:
@@ -70,11 +70,20 @@ class Policies:
         if last is not None and text == self._seen:
             return last
         reading = Reading(self._seed()) if text is None else read(text, self._before)
-        self._say("; ".join(reading.problems) and f"part of the policy is not used: {'; '.join(reading.problems)}")
-        if text is not None and not reading.problems:
-            self._keep(text)
         self._seen, self._last = text, reading.policy
+        problems = "; ".join(reading.problems)
+        if text is not None and not problems:
+            problems = self._kept(text)
+        self._say(problems and f"not all of the policy is in force as it was written: {problems}")
         return reading.policy
+
+    def _kept(self, text: str) -> str:
+        """Note a good text, and return what is wrong when it cannot be noted."""
+        try:
+            self._keep(text)
+        except FabricError as error:
+            return f"it cannot be noted as the last good one: {error}"
+        return ""
 
     def _before(self) -> Policy | None:
         """Return what was in force before, in this process or an earlier one."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.app import leases, ledger
+from shared.app import leases
+from shared.app.admission import grant
 from shared.app.approvals import approval_id
 from shared.app.commit import change, create
 from shared.core import task as tasks
 from shared.core.admission import Submission, admit, tenant_policy
 from shared.core.approval import Approval, withdraw
 from shared.core.decision import Decision
-from shared.core.pricing import worst_case
+from shared.core.granting import Ask
+from shared.core.pricing import most_tokens, worst_case
+from shared.core.workflow import workflow
 from shared.errors import Forbidden, Permanent
 from shared.events.catalog import AnyEvent, Cause
 from shared.events.ids import derive
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: str, *, source: str) -> Task:
     """Admit a submission and return its task; the same idempotency `key` always yields the same task.
 
-    Raises Permanent for a submission that is not in order, Forbidden (after noting the refusal in the record)
-    for one the tenant may not make.
+    Raises Permanent for a submission that is not in order, Forbidden (after noting the refusal in the record) for one
+    the tenant may not make, Throttled for one that comes too fast: that one is no task, and noted on the next one.
     """
     policy = tenant_policy(ports.tenants, tenant)
     taxonomy = read_taxonomy(submission.taxonomy, ports.documents)
@@ -47,14 +50,25 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
     try:
         budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps))
-        ledger.open_lease(ports, tenant, leases.ask(ports, task, budget), leases.limits_of(policy))
+        granted = grant(ports, tenant, _asked(task, budget))
     except Forbidden as refusal:
         made = create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
             raise
         return _same(made, submission)
-    made = create(ports, cause, tasks.submit(task.model_copy(update={"budget": budget})), claim=f"submit:{task.id}")
-    return _same(made, submission)
+    decision = tasks.submit(
+        task.model_copy(update={"budget": budget}),
+        reason=granted.reason,
+        left=max(0, granted.left),
+        turned_away=granted.turned_away,
+    )
+    return _same(create(ports, cause, decision, claim=f"submit:{task.id}"), submission)
+
+
+def _asked(task: Task, budget: int) -> Ask:
+    """Return what a new task asks its tenant's account for."""
+    tokens = most_tokens(workflow(task.workflow).steps) * len(task.documents)
+    return Ask(leases.lease_id(task.id), task.id, task.workflow, task.priority, budget, tokens)
 
 
 def _same(task: Task, submission: Submission) -> Task:

@@ -38,8 +38,8 @@ def tenant_policy(tenants: Mapping[Tenant, TenantPolicy], tenant: Tenant) -> Ten
 def admit(submission: Submission, policy: TenantPolicy, worst_of: Callable[[Workflow], int]) -> int:
     """Return the budget of the task, in micro-USD.
 
-    Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for more documents than one
-    task takes or a budget below the worst case, so that a run is never stopped half-way by its own budget.
+    It is what the client names, else the run's worst case: a run whose budget is used up pauses and asks for more.
+    Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for more documents than one task takes.
     """
     if submission.workflow not in policy.workflows:
         allowed = ", ".join(policy.workflows)
@@ -52,14 +52,7 @@ def admit(submission: Submission, policy: TenantPolicy, worst_of: Callable[[Work
             code="too-many",
             where="documents",
         )
-    worst = worst_of(flow) * count
-    budget = submission.budget_micro_usd or worst
-    if budget < worst:
-        raise Permanent(
-            f"{budget} micro-USD cannot cover the worst case of {worst}",
-            code="budget-too-small",
-            where="budget_micro_usd",
-        )
+    budget = submission.budget_micro_usd or worst_of(flow) * count
     if budget > policy.max_budget:
         raise Forbidden(
             f"{budget} micro-USD is more than the {policy.max_budget} you may spend on a task",

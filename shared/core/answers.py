@@ -84,7 +84,7 @@ _PLAIN: dict[str, Any] = {
 
 def _reference(value: object, schema: Mapping[str, Any], root: Mapping[str, Any], at: str, depth: int) -> str:
     target: Any = root
-    for step in schema["$ref"].removeprefix("#/").split("/"):
+    for step in schema["$ref"].removeprefix("#").split("/")[1:]:
         target = target.get(step) if isinstance(target, Mapping) else None
     if not isinstance(target, Mapping):
         raise Permanent(f"{shown(schema['$ref'])} is nowhere", code="bad-schema", where=at)

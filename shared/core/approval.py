@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -22,6 +22,9 @@ from shared.events.approval import (
     Verdict,
 )
 from shared.events.envelope import Fact
+
+if TYPE_CHECKING:
+    from shared.core.task import Task
 
 Status = Literal["pending", "approved", "rejected", "withdrawn"]
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -113,6 +116,11 @@ class Approval(BaseModel):
     def deciders(self) -> tuple[str, ...]:
         """The people whose votes made the verdict."""
         return tuple(vote.by.name for vote in self.votes if vote.verdict == self.status)
+
+
+def budget_shown(approval: Approval, task: Task) -> dict[str, Any]:
+    """Return what an approver of more money is shown and decides on; the approval is bound to its digest."""
+    return {"task": task.id, "budget": task.budget, "asked": approval.amount, "reason": approval.reason}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,9 @@ def allow(gate: Gate, now: float, rank: int) -> tuple[Gate, float]:
     pause = 1 / gate.rate
     free_at = gate.next_at - _BURST
     if now < free_at:
-        mine = free_at + pause * rank
+        mine = free_at + pause * sum(now < until for until in gate.held[:rank])
         return _waiting(gate, rank, mine), mine - now
-    if gate.turns < _TURNS and any(now < until for until in gate.held[:rank]):
+    if any(now < until for until in (gate.held[:rank] if gate.turns < _TURNS else gate.held[rank + 1 :])):
         return _waiting(gate, rank, now + pause), pause
     return _through(gate, now, rank, pause), 0.0
 
@@ -67,7 +67,7 @@ def answered(gate: Gate, now: float) -> Gate:
     gate = _counted(gate, now)
     if not gate.rate:
         return gate
-    elapsed = min(now - gate.grown_at, _DOUBLES)
+    elapsed = max(0.0, min(now - gate.grown_at, _DOUBLES))  # an answer to what was asked before it shut
     if gate.rate < gate.aim:
         rate = min(gate.aim, gate.rate * 2 ** (elapsed / _DOUBLES))
     else:
@@ -83,22 +83,31 @@ def throttled(gate: Gate, now: float, retry_after: float, spread: float) -> Gate
     until = now + retry_after + max(1.0, retry_after * _SPREAD) * spread
     if now < gate.shut_until:  # this call was on its way before the gate was shut
         return gate._replace(shut_until=max(until, gate.shut_until))
-    capacity = _capacity(gate, now)
     long = retry_after >= _LONG
-    aim = max(_SLOWEST, capacity * (1.0 if long else _STEP_BACK))
-    rate = max(_SLOWEST, aim * _START if long else aim)
-    again = gate._replace(shut_until=until, next_at=until + _BURST, grown_at=until, since=until, answers=0)
-    return again._replace(rate=rate, aim=aim)
+    aim = max(_SLOWEST, _capacity(gate, now, 1.0 if long else _STEP_BACK))
+    rate = max(_SLOWEST, aim * _START if long else min(gate.rate or aim, aim))
+    again = Gate(gate.limit, until, rate, aim, until + _BURST, since=until, grown_at=until)
+    return again._replace(measured=gate.measured)  # who waited asks again, and is told when by the new rate
 
 
-def _capacity(gate: Gate, now: float) -> float:
-    """Return what the deployment can do, as far as anybody knows: its limit, else what it answered lately."""
+def told(gate: Gate, limit: float) -> Gate:
+    """Take over the limit that a provider names, in calls a second."""
+    return gate if gate.limit == limit else gate._replace(limit=limit)
+
+
+def _capacity(gate: Gate, now: float, step: float) -> float:
+    """Return what to aim at: what the deployment answered lately, and a good part of its limit where that is known.
+
+    A refusal before anything was answered says that it is not back, and nothing about what it can do.
+    """
+    if gate.rate and not gate.answers:
+        return gate.aim
     elapsed = now - gate.since
     lately = gate.answers / elapsed if gate.answers and elapsed >= 1 else 0.0
-    seen = max(lately, gate.measured, gate.rate and gate.aim * _STEP_BACK)
+    seen = max(lately, gate.measured)
     if gate.limit:
-        return min(gate.limit, max(seen, gate.limit * _STEP_BACK))
-    return seen or 1.0
+        return min(gate.limit, max(seen, gate.limit * _STEP_BACK)) * step
+    return (seen or 1.0) * step
 
 
 def _counted(gate: Gate, now: float) -> Gate:

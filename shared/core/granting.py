@@ -10,12 +10,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shared.core.buckets import Bucket, Rate, level, refund, take, wait
-from shared.core.ledger import NOTHING, Account, Lease, LeaseAsk, Limits, Posting, Wait, close, open_lease, windows_at
+from shared.core.ledger import (
+    NOTHING,
+    Account,
+    Lease,
+    LeaseAsk,
+    Limits,
+    Posting,
+    Wait,
+    close,
+    left,
+    open_lease,
+    windows_at,
+)
 from shared.core.policy import Policy, TenantPolicy
 from shared.errors import Forbidden, Throttled
 from shared.events.task import Priority
 
 _RUN_ENDS = 5.0  # seconds; nobody knows when the next run ends
+MONEY_RETURNS = 5.0  # seconds; background runs give theirs back at their next step
 REASON = "within its rates and budgets"
 
 
@@ -47,8 +60,9 @@ class Grant(NamedTuple):
 def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now: float) -> Grant:
     """Lease a run's worst case to it.
 
-    Raises Throttled (`requests`, `tokens`, `runs`) with the time at which the tenant's rates let the same request
-    through, Forbidden for a priority the tenant may not use (`priority`) and for used-up money (`quota-used-up`).
+    Raises Throttled: `requests` and `tokens` with the time at which the tenant's rates let the same request through,
+    `runs` when too many are open, `money` when interactive work waits for it. Forbidden: `priority` for one the tenant
+    may not use, `quota-used-up`.
     """
     lease, task, workflow, priority, amount, wanted, turned_away = ask
     if priority not in tenant.priorities:
@@ -61,6 +75,8 @@ def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now:
     if runs >= tenant.max_runs:
         raise _too_many(runs, tenant.max_runs)
     drawn = Account(name, version, books, runs, asked, used, turned + turned_away, waits)
+    if waits and priority != "interactive":
+        _leave_for_others(account, policy, tenant, amount, now)
     limits, until = tenant.money, now + policy.runs.lease_seconds
     posting = open_lease(drawn, None, LeaseAsk(lease, task, workflow, priority, amount, now, until), limits)
     after, made, _ = posting
@@ -83,11 +99,19 @@ def held_by_others(account: Account, tenant: TenantPolicy, amount: int, now: flo
     return all(amount <= limit - (book.settled if book else 0) for book, limit in limits)
 
 
-def queue(account: Account, ask: Ask, now: float) -> Posting:
+def waited_for(account: Account, policy: Policy, now: float) -> int:
+    """Return what interactive work waits for that money; who waited too long has gone away."""
+    lapses = policy.runs.wait_lapses
+    waits = account.waits.values()
+    return sum(one.amount for one in waits if one.priority == "interactive" and now - one.since < lapses)
+
+
+def queue(account: Account, policy: Policy, ask: Ask, now: float) -> Posting:
     """Note that a run waits for money that others hold, so that they give way; noting it twice is noting it once."""
     if ask.lease in account.waits:
         return NOTHING
-    waits = {**account.waits, ask.lease: Wait(ask.amount, ask.priority, now)}
+    waits = {name: one for name, one in account.waits.items() if now - one.since < policy.runs.wait_lapses}
+    waits[ask.lease] = Wait(ask.amount, ask.priority, now)
     return Posting(account._replace(waits=waits, version=account.version + 1))
 
 
@@ -98,6 +122,15 @@ def finish(account: Account, lease: Lease, tenant: TenantPolicy, unused: int) ->
     if after is None or not unused:
         return posting
     return posting._replace(account=after._replace(tokens=refund(after.tokens, tenant.tokens, unused)))
+
+
+def _leave_for_others(account: Account, policy: Policy, tenant: TenantPolicy, amount: int, now: float) -> None:
+    """Raise Throttled when interactive work waits for what is asked for."""
+    needed = waited_for(account, policy, now)
+    free = left(account, windows_at(now), tenant.money)
+    if needed and free < amount + needed:
+        said = f"interactive work waits for {needed} micro-USD of the {max(0, free)} that are free"
+        raise Throttled(said, retry_after=MONEY_RETURNS, code="money")
 
 
 def _too_fast(account: Account, tenant: TenantPolicy, wanted: int, now: float) -> Throttled:

@@ -92,6 +92,18 @@ class Classes(BaseModel):
             raise ValueError("a more urgent class has at least the weight of the next, and waits no longer")
         return self
 
+    @cached_property
+    def heaviest(self) -> Mapping[Priority, float]:
+        """How much each class weighs at most: as much as the one above it."""
+        first, second = self.interactive.weight, self.standard.weight
+        return {"interactive": first, "standard": first, "background": second}
+
+    @cached_property
+    def shares(self) -> Mapping[Priority, float]:
+        """The part of what can be done that each class has even if all others wait, as heavy as they can become."""
+        total, own = sum(self.heaviest.values()), {one: self.of(one).weight for one in PRIORITIES}
+        return {one: mine / (total - self.heaviest[one] + mine) for one, mine in own.items()}
+
     def of(self, priority: Priority) -> PriorityClass:
         """Return the class of that name."""
         found: PriorityClass = getattr(self, priority)

@@ -19,7 +19,7 @@ from shared.events.ids import Tenant
 from shared.events.limits import shown
 from shared.events.strict import load_object
 
-MOST_BYTES = 256 * 1024
+MOST_CHARACTERS = 256 * 1024
 _MOST_PROBLEMS = 10
 _NAME: TypeAdapter[str] = TypeAdapter(Tenant)
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,12 +61,12 @@ def table(text: str) -> dict[str, Any]:
     """Return what the text says, as plain values; Permanent when it is blank, oversize, or neither TOML nor JSON."""
     if not text.strip():
         raise _bad("the text is blank")
+    if len(text) > MOST_CHARACTERS:
+        raise _bad(f"{len(text)} characters are too many, {MOST_CHARACTERS} may be")
     try:
-        if len(text.encode()) > MOST_BYTES:
-            raise _bad(f"{len(text)} characters are too many; at most {MOST_BYTES} bytes")
         said = load_object(text) if text.lstrip().startswith("{") else tomllib.loads(text)
         json.dumps(said, allow_nan=False)
-    except (ValueError, TypeError, RecursionError) as error:  # no date, no NaN, nothing bottomless
+    except (Permanent, ValueError, TypeError, RecursionError) as error:  # no date, no NaN, nothing bottomless
         raise _bad(f"not a policy: {error}") from error
     return said
 

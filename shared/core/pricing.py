@@ -22,6 +22,11 @@ def worst_case(policy: Policy, steps: Iterable[Step]) -> int:
     return sum(_worst(policy, step.tokens) for step in steps if step.tokens is not None)
 
 
+def most_tokens(steps: Iterable[Step]) -> int:
+    """Return the most tokens that one document's steps send and receive."""
+    return sum(step.tokens.most_in + step.tokens.most_out for step in steps if step.tokens is not None)
+
+
 def _worst(policy: Policy, tokens: Tokens) -> int:
     return max(_price(candidate, tokens) for candidate in policy.candidates.values())
 

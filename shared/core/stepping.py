@@ -143,11 +143,12 @@ def give_way(task: Task, entry: Entry, spending: Spending = NOTHING) -> Decision
 def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     """Put on the bill what is not on it yet, and correct what turned out otherwise."""
     facts: list[Fact] = list(spending.notes)
-    billed, lines = dict(entry.billed), task.lines
+    billed, lines, tokens = dict(entry.billed), task.lines, task.tokens
     for charge in spending.charges:
         known = billed.get(charge.draw)
         if known is None:
             lines += 1
+            tokens += charge.tokens_in + charge.tokens_out
             facts.append(_metered(entry, charge, lines))
         elif known.cost != charge.cost:
             facts.append(_corrected(entry, charge, known))
@@ -155,7 +156,7 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     if not facts:
         return Decision(task)
     more = sum(line.cost for line in billed.values()) - sum(line.cost for line in entry.billed.values())
-    after = evolve(task, *facts).model_copy(update={"spent": task.spent + more, "lines": lines})
+    after = evolve(task, *facts).model_copy(update={"spent": task.spent + more, "lines": lines, "tokens": tokens})
     return Decision(after, tuple(facts), entry=entry.model_copy(update={"billed": billed, "cost": entry.cost + more}))
 
 

@@ -61,7 +61,7 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     ),
     "model.routed": lambda said: (
         f"document {said.document}: {said.step} asks {said.deployment} ({_attempt(said)}),"
-        f" {usd(said.worst_micro_usd)} at most of {usd(said.left_micro_usd)} left",
+        f" {usd(said.worst_micro_usd)} at most, which leaves {usd(said.left_micro_usd)}",
         "; ".join([said.reason, *(f"not {one.deployment}: {one.reason}" for one in said.refused)]),
     ),
     "usage.saved": lambda said: (

@@ -66,7 +66,8 @@ def refuse(switches: tuple[Switch, ...], tenant: str, workflow: str) -> None:
     """Raise Throttled (`stopped`) when a switch stops this work."""
     found = stopped(switches, tenant, workflow)
     if found is not None:
-        raise Throttled(f"{found.stops} is stopped by {found.by}: {found.reason}", retry_after=LOOK_AGAIN, code="stopped")
+        said = f"{found.stops} is stopped by {found.by}: {found.reason}"
+        raise Throttled(said, retry_after=LOOK_AGAIN, code="stopped")
 
 
 def without(switches: tuple[Switch, ...], scope: Scope, name: str) -> tuple[Switch, ...]:

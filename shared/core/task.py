@@ -130,7 +130,8 @@ SETTLED = frozenset({Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED})
 
 
 class Task(BaseModel):
-    """What a client asked for and how far it is. `version` counts its commits, `lines` those of its bill.
+    """What a client asked for and how far it is. `version` counts its commits, `lines` those of its bill, `tokens` what
+    they name.
 
     Amounts are micro-USD. `budget` is leased from the tenant's; `parked_for` says what a parked task waits for.
     """
@@ -155,6 +156,7 @@ class Task(BaseModel):
     progress: tuple[Progress, ...] = ()
     spent: int = 0
     lines: int = 0
+    tokens: int = 0
     reason: str = ""
     parked_for: ParkedFor | None = None
     parked_at: AwareDatetime | None = None
@@ -213,8 +215,8 @@ def _progressed(task: Task, document: int, kind: str) -> dict[str, object]:
     return {"progress": (*task.progress[:document], after, *task.progress[document + 1 :])}
 
 
-def submit(task: Task) -> Decision:
-    """Accept a new task whose submission was found in order, within its budget."""
+def submit(task: Task, *, reason: str = "", left: int | None = None, turned_away: int = 0) -> Decision:
+    """Accept a new task whose submission was found in order, within its budget; `left` is its tenant's, in micro-USD."""
     facts = (
         TaskSubmitted(
             workflow=task.workflow,
@@ -224,7 +226,12 @@ def submit(task: Task) -> Decision:
             budget_micro_usd=task.budget,
             priority=task.priority,
         ),
-        TaskAdmitted(budget_micro_usd=task.budget, reason=f"within the budget of {task.tenant}"),
+        TaskAdmitted(
+            budget_micro_usd=task.budget,
+            reason=reason or f"within the budget of {task.tenant}",
+            left_micro_usd=left,
+            turned_away=turned_away,
+        ),
     )
     fresh = task.model_copy(update={"progress": (Progress.QUEUED,) * len(task.documents)})
     return Decision(evolve(fresh, *facts), facts)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from shared.ports import Bus, Change, Ports, Tasks
 
 Moment = Literal["before", "after"]
-EFFECTS = ("tasks.commit", "outbox.mark_sent", "bus.publish", "records.apply")
-PORTS = ("tasks", "outbox", "bus", "journal", "approvals", "records")
+EFFECTS = ("tasks.commit", "outbox.mark_sent", "bus.publish", "records.apply", "ledger.post")
+PORTS = ("tasks", "outbox", "bus", "journal", "approvals", "records", "ledger")
 
 
 class CrashError(Exception):

@@ -23,6 +23,7 @@ from shared.core.routes import Route, routes
 from shared.core.task import Progress, Status, evolve
 from shared.errors import Transient
 from shared.events.catalog import parse
+from shared.events.usage import UsageCorrected, UsageMetered
 from tests.app.faults import EFFECTS, PORTS, CrashError, HonestBus, Trouble
 from tests.app.world import ENTITY, SOURCE, World
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from local.sqlite.broker import Message
     from shared.core.approval import Approval
     from shared.events.catalog import AnyEvent
+    from shared.events.envelope import Fact
     from shared.ports import Change, Outbox, Ports, Tasks
     from tests.app.faults import Moment
 
@@ -44,13 +46,15 @@ ONCE = {
     "task.admitted": 1,
     "task.placed": 1,
     "tool.called": 8,
-    "usage.metered": 4,
     "step.completed": 8,
     "approval.requested": 1,
     "approval.decided": 1,
     "document.reviewed": 2,
     "task.completed": 1,
 }
+# A call whose end was lost is made once more: it is chosen and billed once more then, and corrected when it turns up.
+# One whose answer was kept is not: that is money saved. An outage, unlike a crash, lives to tell that an attempt failed.
+AGAIN = {"step.started", "step.failed", "model.routed", "usage.metered", "usage.corrected", "usage.saved"}
 
 
 @dataclass
@@ -134,21 +138,32 @@ def findings(life: Life, bus: HonestBus) -> list[str]:
     told_again = evolve(
         task.model_copy(update={"status": Status.NEW, "progress": (Progress.QUEUED,) * len(TEXTS)}), *facts
     )
-    bill = world.store.records.bill(TENANT)
+    bill = lines_of(facts)
+    lease, account = world.lease(task), world.store.ledger.account(TENANT)
     wrong = {
         "early on the bus": bool(bus.early),
         "parked": bool(world.store.records.parked(TENANT)),
         "order": [row.sequence for row in rows] != list(range(1, len(rows) + 1)),
         "trail": verify(world.store, TENANT, ENTITY).broken is not None,
-        "effects": {kind: counts[kind] for kind in counts if kind != "step.started"} != ONCE,
-        "attempts": counts["step.started"] not in (8, 9),
+        "effects": {kind: counts[kind] for kind in counts if kind not in AGAIN} != ONCE,
+        "attempts": counts["step.started"] not in (8, 9) or counts["step.failed"] > counts["step.started"] - 8,
+        "saved": counts["usage.saved"] > 1,
         "end": (task.status, set(task.progress)) != (Status.COMPLETED, {Progress.REVIEWED}),
         "story": (told_again.status, told_again.progress) != (task.status, task.progress),
         "calls": len(world.models.calls) not in (4, 5),
-        "bill": sum(row.cost_micro_usd for row in bill) != task.spent or len(bill) != ONCE["usage.metered"],
-        "money": task.reserved != 0 or task.spent > task.budget,
+        "lines": sorted(bill) != list(range(1, task.lines + 1)) or task.lines not in (4, 5),
+        "bill": not sum(bill.values()) == task.spent == lease.settled,
+        "money": (lease.state, lease.held) != ("closed", 0) or task.spent > task.budget,
+        "account": account.runs != 0 or any(book.open for book in account.books.values()),
+        "books": {book.settled for book in account.books.values()} != {task.spent},
     }
     return [name for name, found in wrong.items() if found]
+
+
+def lines_of(facts: Sequence[Fact]) -> dict[int, int]:
+    """Return the lines of the bill with their last amounts."""
+    told = (fact for fact in facts if isinstance(fact, UsageMetered | UsageCorrected))
+    return {fact.line: fact.cost_micro_usd for fact in told}
 
 
 def unchanged(ports: Ports) -> Ports:

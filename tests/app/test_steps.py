@@ -1,23 +1,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from local.wiring import TENANT
-from shared.app.steps import MeteredModels
+from shared.app import ledger
+from shared.app.leases import lease_id
+from shared.app.outcomes import fail_document
 from shared.app.tasks import cancel
-from shared.core.completion import Completion, Prompt, Usage
-from shared.core.journal import Entry
-from shared.core.money import cost
+from shared.core.completion import NoAnswer
+from shared.core.draws import DrawAsk
+from shared.core.failure import Failure
+from shared.core.pricing import worst_case
 from shared.core.task import Progress
-from shared.errors import FabricError, NotFound, Permanent, Transient
+from shared.errors import FabricError, NotFound, Permanent, Throttled, Transient
 from tests.app.faults import CrashError, Rivalry, Trouble
-from tests.app.world import FLOW, SOURCE, ScriptedModels, World
+from tests.app.world import FLOW, SOURCE, World
 
 CLASSIFY = FLOW.step("classify")
-DOWN = Transient("throttled", retry_after=2)
+DOWN = Transient("the connection was lost")
+FREE = ["step.started", "tool.called", "step.completed"]
+PAID = ["step.started", "model.routed", "usage.metered", "tool.called", "step.completed"]
 POISON = Permanent("the model refuses", code="refused")
 
 
@@ -28,23 +34,28 @@ def extracted(world: World) -> tuple[Any, dict[str, Any]]:
 
 
 def bill(world: World, task: Any) -> int:
-    """Return what was metered."""
-    return sum(event.data.cost_micro_usd for event in world.published(task.id) if event.type == "usage.metered")
+    """Return what the lines of the bill say, as they were corrected; they are numbered from 1 without a gap."""
+    lines: dict[int, int] = {}
+    for event in world.published(task.id):
+        if event.type in {"usage.metered", "usage.corrected"}:
+            assert lines.get(event.data.line, 0) == getattr(event.data, "was_micro_usd", 0)
+            lines[event.data.line] = event.data.cost_micro_usd
+    assert sorted(lines) == list(range(1, world.load(task).lines + 1))
+    return sum(lines.values())
 
 
 def test_a_document_goes_through_its_steps(world: World) -> None:
-    """Each step starts, calls its tool, meters what it used, completes, and leaves its result in the journal."""
+    """Each step starts, chooses a model, meters what it used, completes, and leaves its result in the journal."""
     task = world.placed()
     results = world.worked(task)
     assert results["classify"]["label"] == "Pass"
     assert results["policy"]["approval_required"] is False
-    free = ["step.started", "tool.called", "step.completed"]
-    paid = ["step.started", "tool.called", "usage.metered", "step.completed"]
-    assert world.told(task)[3:] == [*free, *paid, *paid, *free]
+    assert world.told(task)[3:] == [*FREE, *PAID, *PAID, *FREE]
     assert world.entry(task, "summarise").output == results["summarise"]
     stored = world.load(task)
-    assert (stored.reserved, stored.spent) == (0, bill(world, task))
-    assert stored.spent > 0
+    assert stored.spent == bill(world, task) == world.lease(task).settled > 0
+    assert world.lease(task).held == 0
+    assert stored.lines == 2
 
 
 def test_a_step_that_was_done_answers_from_the_journal(world: World) -> None:
@@ -69,27 +80,28 @@ def test_a_lost_answer_does_not_pay_again(world: World) -> None:
     assert "step.completed" not in world.told(task)[6:]
     assert world.step(task, "classify", results)["label"] == "Pass"
     assert world.models.calls == ["classify"]
-    assert world.told(task)[6:] == ["step.started", "tool.called", "usage.metered", "step.completed"]
+    assert world.told(task)[6:] == PAID
 
 
 def test_a_crash_between_intent_and_result_is_another_attempt(world: World) -> None:
-    """The intent is there and the result is not: the step is tried again, counted, with the same money."""
+    """The intent is there and the result is not: the step is tried again, counted, and the lost call charged in full."""
     task, results = extracted(world)
     world.models.faults = [RuntimeError("the process is gone")]  # type: ignore[list-item]
     with pytest.raises(RuntimeError):
         world.step(task, "classify", results)
-    assert world.load(task).reserved == CLASSIFY.reserve
+    lost = world.lease(task)
+    assert (lost.settled > 0, lost.held) == (True, 0)
     world.step(task, "classify", results)
     entry = world.entry(task, "classify")
     assert (entry.attempt, entry.done) == (2, True)
     stored = world.load(task)
-    assert (stored.reserved, stored.spent) == (0, entry.cost)
+    assert stored.spent == entry.cost == bill(world, task) == world.lease(task).settled - lost.settled
     assert world.told(task).count("step.started") == 3
     assert world.told(task).count("usage.metered") == 1
 
 
 def test_a_permanent_failure_is_final(world: World) -> None:
-    """What can never work is noted as final at once, with its code, and its money goes back."""
+    """What can never work is noted as final at once, with its code, and what was put aside for it goes back."""
     task, results = extracted(world)
     world.models.faults = [POISON]
     with pytest.raises(Permanent) as refused:
@@ -97,34 +109,39 @@ def test_a_permanent_failure_is_final(world: World) -> None:
     assert refused.value is POISON
     said = world.published(task.id)[-1].data
     assert (said.step, said.code, said.attempt, said.final) == ("classify", "refused", 1, True)
-    assert world.load(task).reserved == 0
+    assert (world.lease(task).settled, world.lease(task).held, world.load(task).spent) == (0, 0, 0)
 
 
 def test_a_passing_failure_is_final_at_the_last_attempt_only(world: World) -> None:
-    """Throttling asks for another attempt until the table's attempts are used up, and keeps its money till then."""
+    """A lost call asks for another attempt until the table's attempts are used up; each is billed at its worst case."""
     task, results = extracted(world)
     attempts = CLASSIFY.retry.attempts
     world.models.faults = [DOWN] * attempts
-    aside = []
     for _ in range(attempts):
-        with pytest.raises(Transient) as late:
+        with pytest.raises(Transient):
             world.step(task, "classify", results)
-        assert late.value.retry_after == 2
-        aside.append(world.load(task).reserved)
+        world.clock.wait(60)
+        assert (world.lease(task).settled, world.lease(task).held) == (0, 0)
     finals = [event.data.final for event in world.published(task.id) if event.type == "step.failed"]
     assert finals == [False] * (attempts - 1) + [True]
-    assert aside == [CLASSIFY.reserve] * (attempts - 1) + [0]
+    lost = [event.data for event in world.published(task.id) if event.type == "usage.metered"]
+    assert [used.outcome for used in lost] == ["unknown"] * attempts
+    assert bill(world, task) == world.load(task).spent == world.lease(task).settled
 
 
-def test_a_recovered_step_is_billed_once(world: World) -> None:
-    """Throttled twice and then answered: one usage, one completion, on the third attempt."""
+def test_a_recovered_step_is_billed_for_every_call(world: World) -> None:
+    """Lost twice and then answered: a line for each call, one completion, on the third attempt."""
     task, results = extracted(world)
     world.models.faults = [DOWN, DOWN]
     for _ in range(2):
         with pytest.raises(Transient):
             world.step(task, "classify", results)
+        world.clock.wait(60)
     world.step(task, "classify", results)
-    assert world.told(task)[-4:] == ["step.started", "tool.called", "usage.metered", "step.completed"]
+    assert world.told(task)[-5:] == PAID
+    outcomes = [event.data.outcome for event in world.published(task.id) if event.type == "usage.metered"]
+    assert outcomes == ["unknown", "unknown", "answered"]
+    assert bill(world, task) == world.load(task).spent == world.lease(task).settled
     assert world.published(task.id)[-1].data.attempt == 3
 
 
@@ -135,10 +152,9 @@ def test_an_answer_nobody_can_use_is_billed(world: World) -> None:
     with pytest.raises(Permanent) as refused:
         world.step(task, "classify", results)
     assert refused.value.code == "bad-answer"
-    assert world.told(task)[-3:] == ["step.started", "usage.metered", "step.failed"]
+    assert world.told(task)[-4:] == ["step.started", "model.routed", "usage.metered", "step.failed"]
     stored = world.load(task)
-    assert stored.spent == bill(world, task) == world.entry(task, "classify").cost > 0
-    assert stored.reserved == 0
+    assert stored.spent == bill(world, task) == world.entry(task, "classify").cost == world.lease(task).settled > 0
 
 
 def test_a_step_given_up_may_be_asked_for_again_and_pays_from_new_money(world: World) -> None:
@@ -202,11 +218,11 @@ def test_a_request_out_of_order_is_refused(world: World, step: str, document: in
 
 
 def test_nothing_starts_before_the_task_is_placed(world: World) -> None:
-    """A step of a task that waits for its placement is an illegal move."""
+    """A step of a task that waits for its placement does not start."""
     task = world.submit()
     with pytest.raises(Permanent) as refused:
         world.step(task, "extract", {})
-    assert refused.value.code == "illegal-move"
+    assert refused.value.code == "task-parked"
 
 
 def test_nothing_is_paid_after_the_end(world: World) -> None:
@@ -222,7 +238,7 @@ def test_nothing_is_paid_after_the_end(world: World) -> None:
 
 @pytest.mark.parametrize("answer", ["well", "badly"])
 def test_a_call_in_flight_when_the_task_is_cancelled_is_billed(world: World, answer: str) -> None:
-    """The provider wants its money all the same: the usage is on the bill, and the result is refused."""
+    """The end bills the worst case of what is still out; what it really cost replaces that, and the result is refused."""
     task, results = extracted(world)
     world.ports = replace(
         world.ports,
@@ -233,9 +249,10 @@ def test_a_call_in_flight_when_the_task_is_cancelled_is_billed(world: World, ans
     with pytest.raises(Permanent) as refused:
         world.step(task, "classify", results)
     assert refused.value.code == ("too-late" if answer == "well" else "bad-answer")
-    assert world.told(task)[-2:] == ["task.cancelled", "usage.metered"]
+    assert world.told(task)[-4:] == ["usage.metered", "task.cancelled", "model.routed", "usage.corrected"]
     stored = world.load(task)
-    assert (stored.status, stored.spent, stored.reserved) == ("cancelled", bill(world, task), 0)
+    assert (stored.status, stored.spent) == ("cancelled", bill(world, task))
+    assert (world.lease(task).state, world.lease(task).settled, world.lease(task).held) == ("closed", stored.spent, 0)
     assert stored.progress == (Progress.CANCELLED,)
 
 
@@ -251,8 +268,7 @@ def test_a_slow_attempt_that_finishes_first_wins(world: World) -> None:
     assert world.told(task).count("step.completed") == 2
     assert world.told(task).count("usage.metered") == 2
     stored = world.load(task)
-    assert (stored.spent, stored.reserved) == (bill(world, task), 0)
-    assert entry.cost == stored.spent
+    assert entry.cost == stored.spent == bill(world, task) == world.lease(task).settled
 
 
 def test_a_slow_attempt_that_fails_does_not_undo_the_quick_one(world: World) -> None:
@@ -266,7 +282,7 @@ def test_a_slow_attempt_that_fails_does_not_undo_the_quick_one(world: World) -> 
     assert world.entry(task, "classify").done
     assert "step.failed" not in world.told(task)
     assert world.step(task, "classify", results)["label"] == "Pass"
-    assert world.load(task).reserved == 0
+    assert world.load(task).spent == bill(world, task) == world.lease(task).settled
 
 
 def test_two_who_begin_at_once_do_not_both_pay(world: World) -> None:
@@ -279,70 +295,80 @@ def test_two_who_begin_at_once_do_not_both_pay(world: World) -> None:
         world.step(task, "classify", results)
     assert (world.models.calls, quick.models.calls) == ([], ["classify"])
     stored = world.load(task)
-    assert (stored.spent, stored.reserved) == (bill(world, task), 0)
+    assert stored.spent == bill(world, task) == world.lease(task).settled
     assert world.step(task, "classify", results)["label"] == "Pass"
     assert world.models.calls == []
 
 
-def test_a_model_without_a_price_ends_the_step(world: World) -> None:
-    """A model that nobody priced is a failure of the step, noted as one, and the money goes back."""
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Throttled("too many requests", retry_after=30),
+        NoAnswer("the connection was refused", code="unreachable", served=False, retry_after=30),
+    ],
+    ids=["throttled", "unreachable"],
+)
+def test_a_provider_that_takes_no_calls_is_waited_for(world: World, fault: FabricError) -> None:
+    """Nothing failed: the task is parked until calls are taken again, no attempt is used up, nothing is paid."""
     task, results = extracted(world)
-    world.models.model = "mystery"
-    with pytest.raises(Permanent) as refused:
+    world.models.faults = [fault]
+    with pytest.raises(Permanent) as stopped:
         world.step(task, "classify", results)
-    assert refused.value.code == "unknown-price"
-    assert world.told(task)[-1] == "step.failed"
-    assert world.load(task).reserved == 0
+    assert stopped.value.code == "task-parked"
+    waits = world.load(task)
+    assert (waits.status, waits.parked_for, waits.spent) == ("parked", "throttled", 0)
+    assert waits.parked_until == world.clock.now() + timedelta(seconds=30)
+    assert world.entry(task, "classify").attempt == 0
+    assert "step.failed" not in world.told(task)
+    assert (world.lease(task).settled, world.lease(task).held) == (0, 0)
 
 
-def prompt(characters: int) -> Prompt:
-    """Return a prompt of that length."""
-    return Prompt("classify", "", "a" * characters, {}, max_output_tokens=100)
+def park_for_budget(world: World) -> tuple[Any, dict[str, Any]]:
+    """Return a task, and results, whose lease another spender used up before its classification."""
+    task, results = extracted(world)
+    left = world.lease(task).amount - world.lease(task).settled
+    drawn = DrawAsk("other", 0, "extract", "extractive-1", left, "", world.clock.now().timestamp())
+    ledger.draw(world.ports, TENANT, lease_id(task.id), drawn)
+    return task, results
 
 
-def entry(reserved: int) -> Entry:
-    """Return an attempt with that much money."""
-    return Entry(
-        tenant=TENANT, task="t", document=0, step="classify", tool="classify", input_sha256="i", reserved=reserved
-    )
+def test_a_step_that_its_budget_cannot_bear_parks_the_task(world: World) -> None:
+    """The model is not asked, nothing fails, the attempt is taken back, and a person is asked for more."""
+    task, results = park_for_budget(world)
+    with pytest.raises(Permanent) as stopped:
+        world.step(task, "classify", results)
+    assert stopped.value.code == "task-parked"
+    assert world.models.calls == []
+    stored = world.load(task)
+    assert (stored.status, stored.parked_for, stored.parked_at) == ("parked", "budget", world.clock.now())
+    assert stored.progress == (Progress.RUNNING,)
+    assert world.entry(task, "classify").attempt == 0
+    (asked,) = world.ports.approvals.pending(TENANT, limit=10)
+    assert (asked.about, asked.document, asked.task) == ("budget", 0, task.id)
+    assert asked.amount > 0
+    assert world.told(task)[-2:] == ["task.parked", "approval.requested"]
+    assert "step.failed" not in world.told(task)
 
 
-def test_a_call_that_could_cost_too_much_is_refused_unpaid() -> None:
-    """A prompt that does not fit what is set aside never reaches the model."""
-    models = ScriptedModels()
-    with pytest.raises(Permanent) as refused:
-        MeteredModels(models, entry(5)).complete(prompt(4 * 50 + 1))
-    assert refused.value.code == "budget-used-up"
-    assert models.calls == []
-
-
-def test_a_step_without_money_has_no_model() -> None:
-    """A tool whose step set nothing aside, or a fallback, cannot call a model at all."""
-    models = ScriptedModels()
-    with pytest.raises(Permanent, match="0 of what it set aside"):
-        MeteredModels(models, entry(0)).complete(prompt(0))
-    assert models.calls == []
-
-
-def test_calls_are_paid_from_what_the_earlier_ones_left() -> None:
-    """An attempt may call as often as its money lasts, by what the calls really cost."""
-
-    class Cheap:
-        def complete(self, asked: Prompt) -> Completion:
-            """Answer for almost nothing."""
-            return Completion({"length": len(asked.text)}, Usage("extractive-1", 50, 0))
-
-    metered = MeteredModels(Cheap(), entry(6))
-    assert [metered.complete(prompt(200)).answer["length"] for _ in range(2)] == [200, 200]
-    with pytest.raises(Permanent, match="4 of what it set aside"):
-        metered.complete(prompt(201))
-    assert sum(map(cost, metered.used)) == 2
+def test_who_works_for_a_parked_task_stops_and_nothing_fails(world: World) -> None:
+    """The pipeline that is told so gives its document up, and that changes nothing; what was done still answers."""
+    task, results = park_for_budget(world)
+    with pytest.raises(Permanent):
+        world.step(task, "classify", results)
+    waits, told = world.load(task), world.told(task)
+    with pytest.raises(Permanent) as stopped:
+        world.step(task, "classify", results)
+    assert stopped.value.code == "task-parked"
+    why = Failure("classify", stopped.value.code, str(stopped.value))
+    assert fail_document(world.ports, TENANT, task.id, 0, why, source=SOURCE) == waits
+    assert world.step(task, "extract", {}) == results["extract"]
+    assert (world.load(task), world.told(task)) == (waits, told)
 
 
 @pytest.mark.parametrize("step", ["classify", "summarise"])
 def test_the_longest_text_fits(world: World, step: str) -> None:
-    """However long a document is, the tools cut it so that the step's money suffices."""
+    """However long a document is, the tools cut it so that what the step may cost at most suffices."""
     task = world.placed("Pass " + "very long words, one after the other. " * 10_000)
     results = world.worked(task, until=step)
     assert world.step(task, step, results)
-    assert world.entry(task, step).cost <= FLOW.step(step).reserve
+    assert world.entry(task, step).cost <= worst_case(world.ports.policy(), [FLOW.step(step)])

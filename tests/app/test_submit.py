@@ -9,13 +9,14 @@ import pytest
 from local.wiring import TENANT
 from shared.app.tasks import cancel, dispatch, submit
 from shared.core.policy import Policy, TenantPolicy
+from shared.core.pricing import worst_case
 from shared.core.routes import Route
 from shared.core.task import Progress, Status, Task
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Forbidden, NotFound, Permanent
 from tests.app.world import SOURCE, World
 
-WORST = DOCUMENT_REVIEW.reserve
+WORST = worst_case(Policy(), DOCUMENT_REVIEW.steps)
 
 
 def fixed(tenants: dict[str, TenantPolicy]) -> Callable[[], Policy]:

@@ -12,6 +12,7 @@ from local.clock import VirtualClock
 from local.sqlite.broker import Broker, Message
 from local.wiring import TENANT, embedded
 from shared.app.approvals import approval_id, decide_approval, request_approval
+from shared.app.leases import lease_id
 from shared.app.outcomes import fail_document, record_document
 from shared.app.steps import StepRequest, run_step
 from shared.app.tasks import dispatch, submit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from local.sqlite.database import Database
     from shared.core.journal import Entry
+    from shared.core.ledger import Lease
     from shared.core.task import Task
     from shared.core.workflow import Step
     from shared.errors import FabricError
@@ -193,6 +195,12 @@ class World:
     def load_id(self, task: str) -> Task:
         """Return a task by its id."""
         return self.store.tasks.load(TENANT, task)
+
+    def lease(self, task: Task) -> Lease:
+        """Return the task's lease as it is stored."""
+        lease = self.store.ledger.lease(task.tenant, lease_id(task.id))
+        assert lease is not None
+        return lease
 
     def entry(self, task: Task, step: str, document: int = 0) -> Entry:
         """Return a step's entry in the journal."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Grant = tuple[str, str]  # an action, and what it may be done to
+_READS_STREAM = ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
+_TAKES_MESSAGES = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 
 
@@ -65,7 +67,7 @@ def _each(value: Any) -> list[str]:
 
 
 def _plain(resource: str) -> str:
-    """Return a resource by its name in the template; the state machine's ARN is composed, so that nothing is circular."""
+    """Return a resource by its name in the template; the state machine's ARN is composed, as it names the functions."""
     if ":stateMachine:" in resource:
         return "StateMachine"
     return resource.replace("${", "").replace("}", "").removesuffix(".Arn").replace(".Arn/", "/")
@@ -92,9 +94,7 @@ def _feeding(source: str) -> set[Grant]:
     if source == "StreamConsumer":
         return {("kinesis:SubscribeToShard", source)}
     if source == "Stream.Arn":
-        asked = ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
-        return {(f"kinesis:{name}", "Stream") for name in asked}
+        return {(f"kinesis:{name}", "Stream") for name in _READS_STREAM}
     if source.endswith(".Arn"):
-        asked = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
-        return {(f"sqs:{name}", _plain(source)) for name in asked}
+        return {(f"sqs:{name}", _plain(source)) for name in _TAKES_MESSAGES}
     return set()  # a condition's name

@@ -59,12 +59,12 @@ def placed(cloud: Cloud, taxonomy: str = PLAIN) -> Task:
 def plant(cloud: Cloud, task: Task) -> list[AnyEvent]:
     """Leave events of the task's entity unsent that go all ways there are; return them."""
     cause = Cause("planted", task.tenant, task.id, task.entity, "/test")
+    placed = TaskPlaced(cloud="aws", reason="", run=1, documents=1)
     facts = (
         TaskAdmitted(budget_micro_usd=1, reason=""),
-        *(
-            TaskPlaced(cloud=where, reason="", run=1, documents=1, priority=priority)
-            for where, priority in (("aws", "interactive"), ("aws", "standard"), ("azure", "standard"))
-        ),
+        placed.model_copy(update={"priority": "interactive"}),
+        placed,
+        placed.model_copy(update={"cloud": "azure"}),
     )
     events = list(follow(cause, facts, after=900, at=cloud.ports.now()))
     for event in events:
@@ -98,12 +98,12 @@ def waiting(cloud: Cloud) -> Task:
 def use_ingress(cloud: Cloud) -> Callable[[], None]:
     """Submit, submit again, look, list, and cancel what waits for a person."""
     task = waiting(cloud)
-    fresh = submission(cloud, key="key-2")
+    unread = f"{PLAIN}# a process remembers the taxonomies it has read\n"
+    fresh, again = submission(cloud, unread, key="key-2"), submission(cloud, ASKING)
     plant(cloud, task)
 
     def use() -> None:
-        assert ingress.handler(fresh, None)["statusCode"] == 202
-        assert ingress.handler(submission(cloud, ASKING), None)["statusCode"] == 202
+        assert [ingress.handler(event, None)["statusCode"] for event in (fresh, again)] == [202, 202]
         assert ingress.handler(http_event("GET /tasks/{id}", id=task.id), None)["statusCode"] == 200
         assert ingress.handler(http_event("GET /tasks"), None)["statusCode"] == 200
         assert ingress.handler(http_event("POST /tasks/{id}/cancel", id=task.id), None)["statusCode"] == 200

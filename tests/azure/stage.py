@@ -106,7 +106,7 @@ def write_journal(ports: Ports, task: Task, flow: str, document: int, results: d
         assert entry is not None
 
         def finish(current: Task, entry: Any = entry, name: str = step.name) -> Decision:
-            return stepping.finish(current, entry, results[name], ())
+            return stepping.finish(current, entry, results[name])
 
         change(ports, Cause(f"{cause}.finish", task.tenant, task.id, task.entity, SOURCE), finish)
 
@@ -115,7 +115,7 @@ def begin(ports: Ports, task: Task, call: Call) -> str:
     """Write the intent of a step as if its tool were about to run; return what causes it."""
 
     def start(current: Task) -> Decision:
-        return stepping.start(current, workflow(current.workflow).step(call.step), call, None)
+        return stepping.start(current, workflow(current.workflow).step(call.step), call, None, most=0)
 
     cause = f"{task.id}.{call.document}.{call.step}"
     change(ports, Cause(f"{cause}.start", task.tenant, task.id, task.entity, SOURCE), start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -16,13 +16,13 @@ import pytest
 from shared.app.commit import create, relay
 from shared.core import task as tasks
 from shared.core.approval import Approval, ApprovalPolicy, Level, withdraw
-from shared.core.journal import Entry
+from shared.core.journal import Entry, Line
 from shared.core.routes import Route
 from shared.core.task import Task
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Conflict, Duplicate, NotFound, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
-from shared.events.document import DocumentRef
+from shared.events.document import DocumentFailed, DocumentRef
 from shared.ports import Approvals, Bus, Change, Journal, Outbox, Ports, Tasks
 from tests.contracts.fakes import Unneeded, ports_with
 
@@ -111,6 +111,24 @@ def placed(task: Task, *, after: int = 2, claim: str | None = "dispatch") -> Cha
     decision = tasks.place(task)
     moved = decision.task.model_copy(update={"version": task.version + 1})
     return Change(moved, task.version, said(task, decision, after), claim)
+
+
+def waits(task: Task, *, since: datetime = AT) -> Change:
+    """Return the change that parks a stored task."""
+    parked = tasks.park(task, "throttled", "too many calls", since, since + timedelta(minutes=5)).task
+    return Change(parked.model_copy(update={"version": task.version + 1}), task.version, ())
+
+
+def onward(task: Task, decision: Decision) -> Change:
+    """Return the change that a decision on a stored task is, without what it says."""
+    return Change(decision.task.model_copy(update={"version": task.version + 1}), task.version, ())
+
+
+def parked(store: Store, name: str = "task-1", *, minutes: float = 0, tenant: str = "acme") -> Task:
+    """Store a task that was parked that late, and return it as it is loaded."""
+    store.tasks.commit(submitted(make(name, tenant=tenant, entity=f"package-of-{name}")))
+    store.tasks.commit(waits(store.tasks.load(tenant, name), since=AT + timedelta(minutes=minutes)))
+    return store.tasks.load(tenant, name)
 
 
 def entry_of(task: Task, **values: object) -> Entry:
@@ -226,6 +244,92 @@ class TasksContract:
             after = page[-1].id
         assert pages == [["task-0", "task-1", "task-2"], ["task-3", "task-4", "task-5"], ["task-6"]]
 
+    def test_parked_tasks_are_found(self, store: Store) -> None:
+        """Whoever resumes finds parked tasks as they were stored, and no other ones."""
+        assert list(store.tasks.parked(limit=10)) == []
+        store.tasks.commit(submitted(make("task-2", entity="package-b")))
+        task = parked(store)
+        assert task.parked_at == AT
+        assert list(store.tasks.parked(limit=10)) == [task]
+
+    def test_who_waits_longest_is_found_first(self, store: Store) -> None:
+        """A limit leaves out those that were parked last, whatever their names, their zone, their fractions of a second."""
+        east = timezone(timedelta(hours=9))
+        moments = {
+            "task-d": AT.replace(microsecond=0),
+            "task-c": AT.astimezone(east),
+            "task-a": AT + timedelta(microseconds=1),
+            "task-b": AT + timedelta(days=1),
+        }
+        for name in sorted(moments):
+            store.tasks.commit(submitted(make(name, entity=f"package-of-{name}")))
+            store.tasks.commit(waits(store.tasks.load("acme", name), since=moments[name]))
+        for limit in (1, 3, 4, 10):
+            assert [task.id for task in store.tasks.parked(limit=limit)] == list(moments)[:limit]
+
+    def test_those_that_wait_equally_long_are_ordered_by_id(self, store: Store) -> None:
+        """Tasks that were parked at one moment, as by an operator's switch, come in the order of their ids."""
+        for name in ("task-3", "task-1", "task-2"):
+            parked(store, name)
+        assert [task.id for task in store.tasks.parked(limit=2)] == ["task-1", "task-2"]
+
+    def test_parked_tasks_of_all_tenants_are_found(self, store: Store) -> None:
+        """One scheduler serves every tenant: the same id of two tenants is two parked tasks, the longer waiting first."""
+        parked(store, minutes=1, tenant="acme")
+        parked(store, tenant="other")
+        assert [task.tenant for task in store.tasks.parked(limit=10)] == ["other", "acme"]
+        store.tasks.commit(onward(other := store.tasks.load("other", "task-1"), tasks.resume(other, "again")))
+        assert [task.tenant for task in store.tasks.parked(limit=10)] == ["acme"]
+
+    @pytest.mark.parametrize("end", ["resumed", "cancelled", "settled"])
+    def test_a_task_that_waits_no_more_is_not_found(self, store: Store, end: str) -> None:
+        """A task leaves the list when it goes on, is cancelled, or ends by its last document, and the next one moves up."""
+        task = parked(store)
+        next_one = parked(store, "task-2", minutes=1)
+        why = DocumentFailed(document=0, name="a.txt", uri=REF.uri, step="extract", code="e", reason="r", cost_micro_usd=0)
+        ways = {
+            "resumed": lambda: tasks.resume(task, "again"),
+            "cancelled": lambda: tasks.cancel(task, "ann", "a mistake"),
+            "settled": lambda: tasks.settle(task, why),
+        }
+        store.tasks.commit(onward(task, ways[end]()))
+        assert list(store.tasks.parked(limit=1)) == [next_one]
+        assert list(store.tasks.parked(limit=10)) == [next_one]
+
+    def test_a_task_that_is_parked_again_waits_from_then(self, store: Store) -> None:
+        """A second pause begins when it begins: who waited meanwhile comes first."""
+        task = parked(store)
+        meanwhile = parked(store, "task-2", minutes=1)
+        store.tasks.commit(onward(task, tasks.resume(task, "again")))
+        store.tasks.commit(waits(store.tasks.load("acme", "task-1"), since=AT + timedelta(minutes=2)))
+        found = store.tasks.parked(limit=10)
+        assert [(one.id, one.run) for one in found] == [(meanwhile.id, 1), ("task-1", 2)]
+
+    def test_a_parked_task_that_changes_is_found_as_it_is_now(self, store: Store) -> None:
+        """What happens to a task while it waits neither hides it nor moves it back, and the newest version is returned."""
+        task = parked(store)
+        parked(store, "task-2", minutes=1)
+        store.tasks.commit(also(task, entry=entry_of(task)))
+        first, _ = store.tasks.parked(limit=10)
+        assert (first.id, first.version) == ("task-1", task.version + 1)
+
+    def test_a_conflict_parks_nothing(self, store: Store) -> None:
+        """A decision to park that came too late leaves no trace in the list."""
+        store.tasks.commit(submitted(make()))
+        seen = store.tasks.load("acme", "task-1")
+        store.tasks.commit(placed(seen))
+        with pytest.raises(Conflict):
+            store.tasks.commit(waits(seen))
+        assert list(store.tasks.parked(limit=10)) == []
+
+    def test_parked_tasks_are_no_unsent_events(self, store: Store) -> None:
+        """The list of parked tasks and the outbox do not show in one another."""
+        task = parked(store)
+        assert {event.type for event in store.outbox.unsent(limit=10)} == {"task.submitted", "task.admitted"}
+        store.outbox.mark_sent(store.outbox.unsent(limit=10))
+        assert list(store.outbox.unsent(limit=10)) == []
+        assert list(store.tasks.parked(limit=10)) == [task]
+
     def test_committed_events_wait_until_they_are_sent(self, store: Store) -> None:
         """An event is unsent from its commit until it is marked, and marking twice is marking once."""
         change = submitted(make())
@@ -301,7 +405,8 @@ class TasksContract:
         assert store.journal.find("acme", "task-1", 1, "extract") is None
         assert store.journal.find("acme", "task-1", 0, "classify") is None
         assert store.journal.find("other", "task-1", 0, "extract") is None
-        done = entry_of(task, output={"text": "ü\u2028\n", "n": [1.5, None]}, cost=7)
+        billed = {"a draw": Line(line=1, cost=7), "another": Line(line=3, cost=0)}
+        done = entry_of(task, output={"text": "ü\u2028\n", "n": [1.5, None]}, cost=7, billed=billed)
         store.tasks.commit(also(store.tasks.load("acme", "task-1"), entry=done))
         assert store.journal.find("acme", "task-1", 0, "extract") == done
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -303,7 +302,8 @@ class TestAmazonBus(BusContract):
         """Interactive tasks have a lane of their own, all others share one, and none is handed over elsewhere."""
         said = [placed_with(priority) for priority in ("standard", "interactive", "background")]
         wires.bus.publish([(Route.PIPELINE, event) for event in said])
-        bodies = {lane: [parse(message["Body"]) for message in wires.taken(url)] for lane, url in wires.to.lanes.items()}
+        arrived = {lane: wires.taken(url) for lane, url in wires.to.lanes.items()}
+        bodies = {lane: [parse(message["Body"]) for message in found] for lane, found in arrived.items()}
         assert bodies == {Lane.INTERACTIVE: [said[1]], Lane.BACKGROUND: [said[0], said[2]]}
         assert [list(wires.received(route)) for route in CARRIED] == [[], [], []]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,17 @@ from shared.errors import Permanent, Transient
 from tests.contracts.amazon import client, make_table, refusing
 from tests.contracts.bus_contract import BusContract
 from tests.contracts.gateway import PEER, InProcess, ask_home, loopback, serving
-from tests.contracts.tasks_contract import Flaky, TasksContract, also, control_ports, entry_of, make, submitted
+from tests.contracts.tasks_contract import (
+    AT,
+    Flaky,
+    TasksContract,
+    also,
+    control_ports,
+    entry_of,
+    make,
+    submitted,
+    waits,
+)
 from tests.contracts.test_aws import AmazonWires, DynamoStore
 
 if TYPE_CHECKING:
@@ -89,6 +100,17 @@ class TestHome(TasksContract):
             task = make(f"task-{number}", entity=f"package-{number}")
             store.tasks.commit(submitted(task.model_copy(update={"reason": "x" * 350_000})))
         assert [task.id for task in store.tasks.page("acme", limit=5)] == [f"task-{number}" for number in range(5)]
+
+    def test_one_answer_holds_the_first_of_many_large_parked_tasks(self, store: HomeStore) -> None:
+        """More parked tasks than one answer holds are cut at the end: those that wait longest are in it."""
+        for number in range(8):
+            name = f"task-{number}"
+            store.tasks.commit(submitted(make(name, entity=f"package-{number}")))
+            task = store.tasks.load("acme", name).model_copy(update={"submitted_by": "x" * 350_000})
+            store.tasks.commit(waits(task, since=AT + timedelta(minutes=number)))
+        found = [task.id for task in store.tasks.parked(limit=8)]
+        assert found == [f"task-{number}" for number in range(len(found))]
+        assert 0 < len(found) < 8
 
 
 @pytest.fixture(scope="module")

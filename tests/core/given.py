@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DIGEST = "0" * 64
+BUDGET = 700  # micro-USD, of a document
 
 
 def document(name: str = "LICENSE") -> DocumentRef:
@@ -43,7 +44,7 @@ def document(name: str = "LICENSE") -> DocumentRef:
 
 
 def new_task(documents: int = 1, *, may_ask: bool = False, budget: int | None = None) -> Task:
-    """Return a task nobody submitted yet; its budget is the worst case."""
+    """Return a task nobody submitted yet."""
     return Task(
         id="t1",
         tenant="acme",
@@ -52,7 +53,7 @@ def new_task(documents: int = 1, *, may_ask: bool = False, budget: int | None = 
         documents=tuple(document(f"LICENSE.{position}") for position in range(documents)),
         taxonomy=document("taxonomy.toml"),
         may_ask=may_ask,
-        budget=DOCUMENT_REVIEW.reserve * documents if budget is None else budget,
+        budget=BUDGET * documents if budget is None else budget,
         submitted_by="ann",
         submitted_at=NOON,
     )

@@ -14,11 +14,13 @@ import pytest
 
 import local.engine
 from local.clock import VirtualClock
+from local.clouds.aws import call_api
 from local.engine import ATTEMPTS, Engine
 from local.lock import exclusive
 from local.wiring import TENANT
 from shared.core.task import Status
 from shared.core.workflow import DAY
+from shared.events.catalog import AnyEvent, parse
 from tests.local.faulty import Broken, Throttled
 from tests.local.invariants import problems
 from tests.local.stage import ASKING, INVOICE, MIT, PLAIN, UNCLEAR, Fabric, fabric, write_corpus
@@ -291,6 +293,20 @@ def test_a_message_nobody_understands_becomes_a_dead_letter(memory: Fabric, tmp_
     assert reason
     assert "herons" not in reason
     assert memory.engine.broker.next_due() is None
+
+
+def test_interactive_work_is_started_first(memory: Fabric) -> None:
+    """Of tasks that wait for a pipeline together, those that a person waits for go before those that came earlier."""
+    document = memory.engine.documents.write(MIT.encode(), "text/plain", "a.txt").model_dump(mode="json")
+    asked = {"documents": [document], "taxonomy": memory.taxonomy(PLAIN).model_dump(mode="json")}
+    for priority in ("background", "standard", "interactive"):
+        body = json.dumps(asked | {"entity": priority, "priority": priority})
+        who, key = {"tenant": TENANT, "sub": "ann"}, {"Idempotency-Key": priority}
+        assert call_api("POST", "/tasks", claims=who, body=body, headers=key)[0] == 202
+    heard: list[AnyEvent] = []
+    memory.engine.work(lambda message: heard.append(parse(message.body)))
+    began = [event.entity for event in heard if event.type == "step.started" and event.data.step == "extract"]
+    assert began == ["interactive", "background", "standard"]
 
 
 @pytest.mark.parametrize("route", ["work", "pipeline"])

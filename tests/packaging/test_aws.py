@@ -111,6 +111,17 @@ def test_a_batch_is_read(aws: Deployed, root: Path) -> None:
     }
 
 
+def test_a_lane_is_read(aws: Deployed, root: Path) -> None:
+    """A message from a lane starts its task's pipeline; one of a task that nobody knows cannot be buried here."""
+    event = sample(root, "lane.json")
+    task = json.loads(event["Records"][0]["body"])["taskid"]
+    asked = {"do": "run", "handler": "run", "event": event}
+    assert aws.asked("amazon", asked | {"task": task}, STANDIN) == {"batchItemFailures": [], "started": [f"{task}.1"]}
+    message = event["Records"][0]["messageId"]
+    again = {"batchItemFailures": [{"itemIdentifier": message}], "started": []}
+    assert aws.asked("amazon", asked | {"task": "another"}, STANDIN) == again
+
+
 def test_every_kind_of_document_is_read(aws: Deployed) -> None:
     """Text, Markdown, HTML, PDF and old encodings are read by what the layer brings."""
     texts = extracted(aws)

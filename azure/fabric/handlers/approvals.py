@@ -10,7 +10,7 @@ from azure.fabric.wire import SOURCE, Caller, answer, answered, caller_of, page_
 from shared.app.approvals import decide_approval
 from shared.app.findings import findings
 from shared.core.admission import tenant_policy
-from shared.core.approval import Approval
+from shared.core.approval import Approval, budget_shown
 from shared.core.journal import digest
 from shared.ports import Ports
 
@@ -36,11 +36,19 @@ def get_approval(req: func.HttpRequest) -> func.HttpResponse:
     def work() -> func.HttpResponse:
         ports, caller = _entered(req)
         approval = ports.approvals.find(caller.tenant, req.route_params["approval"])
-        found = findings(ports, ports.tasks.load(caller.tenant, approval.task), approval.document)
-        bound = {"shown": found.shown, "digest": digest(found.shown)}
-        return answer(200, {**_summary(approval), **bound, "classified": found.steps["classify"]})
+        return answer(200, {**_summary(approval), **_bound(ports, approval)})
 
     return answered(work)
+
+
+def _bound(ports: Ports, approval: Approval) -> dict[str, Any]:
+    """Return what the decision is about, its digest, and what that rests on."""
+    task = ports.tasks.load(approval.tenant, approval.task)
+    if approval.about == "budget":
+        shown = budget_shown(approval, task)
+        return {"shown": shown, "digest": digest(shown), "spent": task.spent}
+    found = findings(ports, task, approval.document)
+    return {"shown": found.shown, "digest": digest(found.shown), "classified": found.steps["classify"]}
 
 
 def decide(req: func.HttpRequest) -> func.HttpResponse:
@@ -65,6 +73,7 @@ def _entered(req: func.HttpRequest) -> tuple[Ports, Caller]:
 def _summary(approval: Approval) -> dict[str, Any]:
     shown = {
         "id",
+        "about",
         "task",
         "entity",
         "document",

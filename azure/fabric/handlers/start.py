@@ -65,6 +65,8 @@ async def _start(client: df.DurableOrchestrationClient, event: AnyEvent) -> str:
     known = await _asked_hub(client.get_status(review))
     if known and known.runtime_status is not Status.Failed:
         return f"was {known.runtime_status.value} already"
+    if placed.run > 1:  # the task was parked; what its last run still waits for, this one waits for
+        await _end(client, names.review(event.taskid, placed.run - 1), "the task goes on in another run")
     flow = workflow(wiring.ports().tasks.load(event.tenant, event.taskid).workflow)
     given = Review(
         tenant=event.tenant, task=event.taskid, run=placed.run, workflow=flow.name, documents=placed.documents
@@ -86,17 +88,18 @@ async def _wake(client: df.DurableOrchestrationClient, event: AnyEvent) -> str:
 
 
 async def _stop(client: df.DurableOrchestrationClient, event: AnyEvent) -> str:
-    """Stop a review and its parts: terminating a parent leaves its sub-orchestrations running.
+    """Stop a review; one that is not there yet will find its task over when it starts, and ends by itself."""
+    return f"stopped {await _end(client, _review(event), event.data.reason[:200] or 'cancelled')}"
 
-    A review that is not there yet will find its task over when it starts, and ends by itself.
-    """
-    review = _review(event)
+
+async def _end(client: df.DurableOrchestrationClient, review: str, reason: str) -> int:
+    """End a review and its parts: terminating a parent leaves its sub-orchestrations running."""
     parts = await _asked_hub(client.get_status_by(runtime_status=_ACTIVE, instance_id_prefix=names.parts_of(review)))
     known = await _asked_hub(client.get_status(review))
     active = [review] if known and known.runtime_status in _ACTIVE else []
     for instance in (*active, *(part.instance_id for part in parts)):
-        await _asked_hub(client.terminate(instance, event.data.reason[:200] or "cancelled"))
-    return f"stopped {len(active) + len(parts)}"
+        await _asked_hub(client.terminate(instance, reason))
+    return len(active) + len(parts)
 
 
 def _review(event: AnyEvent) -> str:

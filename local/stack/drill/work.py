@@ -52,6 +52,7 @@ class Work:
     client: Client
     batches: Iterable[Batch]
     patience: float = _PATIENCE_SECONDS
+    pause: float = _PAUSE_SECONDS
     submitted: list[Submitted] = field(default_factory=list)
     failure: BaseException | None = None
     _ended: dict[str, int] = field(default_factory=dict)
@@ -107,7 +108,7 @@ class Work:
                     left.append(task)
             if time.monotonic() - self._at > self.patience:
                 return  # the proof tells what is missing
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(self.pause)
 
     @property
     def _under_way(self) -> int:

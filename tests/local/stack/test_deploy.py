@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.taxonomies import builtin
+from tests.aws.stage import PLAIN
 from tests.local.stack.serving import eventually
 
 if TYPE_CHECKING:
@@ -86,6 +87,34 @@ def test_a_task_travels_from_the_deployed_api_into_spanner(facts: Facts) -> None
     assert [event["type"] for event in seen[:3]] == ["task.submitted", "task.admitted", "task.placed"]
     assert "step.completed" in {event["type"] for event in seen}
     assert "task.failed" not in {event["type"] for event in seen}
+
+
+@pytest.mark.parametrize(
+    ("priority", "queue"), [("interactive", "INTERACTIVE_QUEUE_URL"), ("background", "BACKGROUND_QUEUE_URL")]
+)
+def test_a_task_goes_through_its_lane(facts: Facts, priority: str, queue: str) -> None:
+    """A task that no person can be asked about is started from the lane of its priority, and ends without Azure."""
+    text = f"The annual report lists revenue, revenue and growth: {priority}."
+    submission = {
+        "entity": f"package:{priority}",
+        "priority": priority,
+        "documents": [put(facts, "report.txt", text)],
+        "taxonomy": put(facts, "plain.toml", PLAIN),
+    }
+    status, task = call(facts, "POST", "/tasks", submission, **{"Idempotency-Key": priority})
+    assert status == 202
+    told: list[str] = []
+
+    def is_over() -> bool:
+        told[:] = [event["type"] for event in recorded(facts, task["id"])]
+        return "task.completed" in told
+
+    assert eventually(is_over), told
+    assert call(facts, "GET", f"/tasks/{task['id']}")[1]["placed_on"] == "aws"
+    sqs = amazon(facts, "sqs")
+    waiting = sqs.get_queue_attributes(QueueUrl=facts[queue], AttributeNames=["ApproximateNumberOfMessages"])
+    sqs.close()
+    assert waiting["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
 
 def test_the_deployed_api_lets_nobody_in_without_a_token(facts: Facts) -> None:

@@ -34,6 +34,7 @@ class Memory:
         self.tasks: dict[str, Task] = {}
         self.outbox: list[AnyEvent] = []
         self.kept: dict[str, bytes] = {}
+        self.started: list[str] = []
 
     def load(self, tenant: str, task: str) -> Task:
         """Return the task."""
@@ -75,6 +76,10 @@ class Memory:
 
     def publish(self, messages: Sequence[Any]) -> None:
         """Send nothing."""
+
+    def start(self, _workflow: str, name: str, _given: Any) -> None:
+        """Note the start."""
+        self.started.append(name)
 
     def read(self, ref: DocumentRef) -> bytes:
         """Return the bytes of that hash."""

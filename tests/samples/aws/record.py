@@ -1,4 +1,4 @@
-"""Records kinesis.json, sqs.json and lane.json: the canonical event, published with our adapter, as the services give it out.
+"""Records kinesis.json, sqs.json and lane.json: the canonical event, published with our adapter, as it comes out again.
 
 The fields of a record are those that moto's Kinesis and SQS return; the envelope around them is Lambda's, by its
 documentation. Run at the root: python -m tests.samples.aws.record

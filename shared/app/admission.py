@@ -1,0 +1,151 @@
+"""Granting runs their money and ending their leases, as use cases: load the account, decide, post, again on a race.
+
+What too many requests cost: a read. Those turned away are counted in this process and noted on the account by the next
+grant, so that a tenant's flood never becomes writes to the row that all its runs share; a process that ends before
+that forgets its count, which is a figure for people and no money. A store that is down refuses: Transient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.app import leases, switches
+from shared.core import granting
+from shared.core.admission import tenant_policy
+from shared.core.granting import Ask, Grant
+from shared.core.ledger import NOTHING, left, windows_at
+from shared.core.schedule import Money, give_way, stay_parked
+from shared.errors import Conflict, Forbidden, NotFound, Throttled, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.gate import Gate
+    from shared.core.ledger import Account, Lease, Posting
+    from shared.core.policy import TenantPolicy
+    from shared.core.task import Task
+    from shared.ports import Ports
+
+_RACES = 16
+_Result = TypeVar("_Result")
+
+
+def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
+    """Lease a run's worst case; asked again with the same lease id, return the lease there is.
+
+    Raises Throttled: `stopped` by a switch; `requests`, `tokens`, `runs` beyond what the tenant may have at a time,
+    with the time from when on it may; `money` when interactive work waits for money that open runs hold. Forbidden:
+    `unknown-tenant`, `priority`, `quota-used-up`.
+    """
+    policy = ports.policy()
+    mine = tenant_policy(policy.tenants, tenant)
+    turned = ports.turned_away.get(tenant, 0)
+    asked = ask._replace(turned_away=turned) if turned else ask
+    for _ in range(_RACES):
+        account, now = ports.ledger.account(tenant), ports.now().timestamp()
+        try:
+            switches.check(ports, tenant, ask.workflow)
+            granted = granting.grant(account, policy, mine, asked, now)
+            ports.ledger.post(granted.posting)
+        except Conflict:
+            before = _before(ports, account, mine, ask)
+        except (Throttled, Forbidden) as refusal:
+            before = _before(ports, account, mine, ask)
+            if before is None:
+                raise _refused(ports, account, mine, ask, refusal) from refusal
+        else:
+            _noted(ports, tenant, turned)
+            return granted
+        if before is not None:
+            return before
+    raise Transient("the tenant's account is changed by many at once", retry_after=0.5)
+
+
+def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> Lease:
+    """End a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays."""
+    mine = tenant_policy(ports.tenants, tenant)
+
+    def decide() -> tuple[Posting, Lease]:
+        found = ports.ledger.lease(tenant, lease)
+        if found is None:
+            raise NotFound(f"the ledger has no {lease!r}")
+        posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens)
+        return posting, posting.lease or found
+
+    return _posted(ports, decide)
+
+
+def yields(ports: Ports, task: Task) -> str | None:
+    """Return why a task should give way before its next step, or None when it may go on."""
+    if task.priority != "background":
+        return None
+    lease = ports.ledger.lease(task.tenant, leases.lease_id(task.id))
+    return lease and give_way(lease, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+
+
+def held_back(ports: Ports, task: Task) -> str | None:
+    """Return why a parked task should not go on yet, or None when it may: who gave way must not be back first."""
+    if task.priority != "background":
+        return None
+    needed = max(0, task.budget - task.spent)
+    return stay_parked(needed, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+
+
+def _money(ports: Ports, tenant: str) -> Money:
+    policy, now = ports.policy(), ports.now().timestamp()
+    account, limits = ports.ledger.account(tenant), tenant_policy(policy.tenants, tenant).money
+    return Money(left(account, windows_at(now), limits), granting.waited_for(account, policy, now))
+
+
+def _gates(ports: Ports) -> list[Gate]:
+    return [ports.learned.gate(name) for name in ports.policy().candidates]
+
+
+def _before(ports: Ports, account: Account, mine: TenantPolicy, ask: Ask) -> Grant | None:
+    """Return what was granted to the same lease id before."""
+    found = ports.ledger.lease(account.tenant, ask.lease)
+    if found is None:
+        return None
+    rest = left(account, windows_at(ports.now().timestamp()), mine.money)
+    return Grant(NOTHING, found, "granted before", rest)
+
+
+def _refused(
+    ports: Ports, account: Account, mine: TenantPolicy, ask: Ask, refusal: Throttled | Forbidden
+) -> Throttled | Forbidden:
+    """Count what came too fast, and let interactive work wait for money that background runs will give back."""
+    if isinstance(refusal, Throttled):
+        if refusal.code != "stopped":
+            ports.turned_away[account.tenant] = ports.turned_away.get(account.tenant, 0) + 1
+        return refusal
+    now = ports.now().timestamp()
+    may_wait = refusal.code == "quota-used-up" and ask.priority == "interactive"
+    if not may_wait or not granting.held_by_others(account, mine, ask.amount, now):
+        return refusal
+
+    def decide() -> tuple[Posting, None]:
+        return granting.queue(ports.ledger.account(account.tenant), ports.policy(), ask, now), None
+
+    _posted(ports, decide)
+    return Throttled(
+        f"{refusal}; background runs are asked to give way", retry_after=granting.MONEY_RETURNS, code="money"
+    )
+
+
+def _noted(ports: Ports, tenant: str, turned: int) -> None:
+    """Take off what was noted on the account; more may have been turned away meanwhile."""
+    if turned:
+        ports.turned_away[tenant] = max(0, ports.turned_away.get(tenant, 0) - turned)
+
+
+def _posted(ports: Ports, decide: Callable[[], tuple[Posting, _Result]]) -> _Result:
+    for _ in range(_RACES):
+        posting, result = decide()
+        if posting == NOTHING:
+            return result
+        try:
+            ports.ledger.post(posting)
+        except Conflict:
+            continue
+        return result
+    raise Transient("the tenant's account is changed by many at once", retry_after=0.5)

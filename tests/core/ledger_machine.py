@@ -1,0 +1,315 @@
+"""Every way in which replicas can get into one another's way while they spend, as a hypothesis state machine.
+
+Three replicas with clocks that differ work through the real use cases on one real store. Each waits before everything
+it asks of the store and after each posting, where it goes on, is overtaken, or dies. After each posting the rows are
+held to the rules of `tests.contracts.ledger_rules`, and the step from the rows before to those of `Watch`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from local.sqlite.database import Database
+from local.sqlite.ledger import SqliteLedger
+from shared.app import ledger as spending
+from shared.core.draws import DrawAsk, Outcome
+from shared.core.ledger import Draw, Lease, LeaseAsk, Limits, Posting
+from tests.contracts.ledger_rules import Seen, everything, problems, unended
+from tests.core.replica import Replica, Stepping
+
+if TYPE_CHECKING:
+    from shared.ports import Ledger
+
+EVENING = datetime(2026, 11, 30, 22, tzinfo=UTC)  # a day and a month end while it works
+LIMITS = Limits(day=600, month=900)
+TENANTS = ("acme", "other")
+SKEWS = (0, 600, -600)
+STATES = ("open", "unknown", "settled", "released")
+MAY_FOLLOW = {
+    None: {"open"},
+    "open": {"settled", "unknown", "released"},
+    "unknown": {"settled", "released"},
+    "released": {"open", "settled"},
+    "settled": set[str](),
+}
+
+Work = Callable[[spending.Treasury], object]
+
+
+class Watch:
+    """What was stored before, and what may follow it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.before = {tenant: Seen(ledger.account(tenant), [], {}) for tenant in TENANTS}
+        self._dropped: set[str] = set()
+        self.asked: dict[tuple[str, str], int] = defaultdict(int)
+
+    def posted(self, replica: Replica, posting: Posting, began: datetime, now: datetime) -> None:
+        """Compare what was posted with what was stored before it."""
+        tenant = next(row.tenant for row in posting if row is not None)
+        before, after = self.before[tenant], everything(self._ledger, tenant)
+        wrong = [*problems(after, LIMITS), *self._unbooked(tenant, before, after)]
+        leases = {lease.id: lease for lease in before.leases}
+        if posting.lease is not None:
+            wrong += _of_the_lease(replica.doing, leases.get(posting.lease.id), posting.lease, now)
+            wrong += self._too_much(posting.lease)
+        if posting.draw is not None:
+            name = posting.draw.lease
+            found = {drawn.id: drawn for drawn in before.draws.get(name, [])}
+            wrong += _of_the_draw(leases[name], found.get(posting.draw.id), posting.draw, began)
+        assert wrong == [], f"{replica.doing}: {posting}"
+        self.before[tenant] = after
+
+    def _unbooked(self, tenant: str, before: Seen, after: Seen) -> Iterator[str]:
+        """What leases have booked is in the books, as long as no window is so old that it was left out."""
+        if before.account.books.keys() - after.account.books.keys():
+            self._dropped.add(tenant)
+        booked = sum(lease.booked for lease in after.leases)
+        for kind in () if tenant in self._dropped else ("day", "month"):
+            books = sum(book.settled for window, book in after.account.books.items() if window.startswith(kind))
+            if books != booked:
+                yield f"the {kind}s' books have {books}, the leases booked {booked}"
+
+    def _too_much(self, lease: Lease) -> Iterator[str]:
+        most = self.asked[lease.tenant, lease.id] + lease.overrun
+        if lease.amount > most:
+            yield f"lease {lease.id} has {lease.amount}, nobody asked for more than {most}"
+
+
+def _of_the_lease(doing: str, before: Lease | None, after: Lease, now: datetime) -> Iterator[str]:
+    was = before.state if before else "nothing"
+    allowed = {"open": "open", "reopen": "open", "close": "closed", "expire": "expired"}
+    if was != after.state and allowed.get(doing) != after.state:
+        yield f"{doing} made a lease {after.state} that was {was}"
+    if doing == "open" and before is not None:
+        yield f"a lease was opened that was {was}"
+    if after.state == "expired" and was == "open" and after.expires_at > now.timestamp():
+        yield f"lease {after.id} expired {after.expires_at - now.timestamp()} s too early"
+
+
+def _of_the_draw(lease: Lease, before: Draw | None, after: Draw, began: datetime) -> Iterator[str]:
+    was = before.state if before else None
+    if after.state not in MAY_FOLLOW[was]:
+        yield f"draw {after.id} was {was} and became {after.state}"
+    if after.state == "open" and (lease.state != "open" or lease.expires_at <= began.timestamp()):
+        yield f"draw {after.id} was made from a lease that was {lease.state} until {lease.expires_at}"
+
+
+@dataclass
+class Till:
+    """What spending needs, as one replica has it."""
+
+    ledger: Ledger
+    now: Callable[[], datetime]
+
+
+TO_THE_END = 99
+
+who = st.integers(0, len(SKEWS) - 1)
+steps = st.sampled_from((TO_THE_END,) * 3 + (1, 2, 3, 4, 5))  # after which it has to wait: most are not interrupted
+tenants = st.sampled_from(TENANTS[:1] * 3 + TENANTS[1:])
+names = st.sampled_from(("a", "b", "c", "d"))
+calls = st.integers(1, 40).map(str)
+picks = st.integers(0, 7)  # one of the rows that are there, those at work before those at rest
+amounts = st.sampled_from((100, 150, 260, 40, 0))
+worsts = st.sampled_from((5, 10, 20, 50, 0))
+costs = st.sampled_from((4, 5, 9, 19, 60, 0))  # some are more than any worst case
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Spending by replicas."""
+
+    operations: ClassVar[int] = 0
+    stepping: ClassVar[type[Stepping]] = Stepping
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = Database(None)
+        self.ledger = SqliteLedger(self.database)
+        self.watch = Watch(self.ledger)
+        self.time = EVENING
+        self.replicas = [Replica() for _ in SKEWS]
+        self.began = [EVENING for _ in SKEWS]
+        self.tills = [self._till(number) for number in range(len(SKEWS))]
+        self.last: tuple[str, Work] = ("close", lambda _: None)
+
+    def _till(self, number: int) -> Till:
+        def now() -> datetime:
+            return self.time + timedelta(seconds=SKEWS[number])
+
+        def posted(replica: Replica, posting: Posting) -> None:
+            self.watch.posted(replica, posting, self.began[number], now())
+
+        return Till(self.stepping(self.ledger, self.replicas[number], posted), now)
+
+    def _do(self, who: int, steps: int, doing: str, work: Work) -> None:
+        """Let a replica begin a work and take some steps; what it was doing before, it ends first."""
+        LedgerMachine.operations += 1
+        replica, till = self.replicas[who], self.tills[who]
+        replica.finish()
+        self.last = (doing, work)
+        self.began[who] = till.now()
+        replica.begin(doing, lambda: work(till))
+        for _ in range(steps):
+            replica.step()
+
+    def _lease(self, pick: int) -> tuple[str, str]:
+        """Return one of the leases, the open ones first."""
+        found = [lease for seen in self.watch.before.values() for lease in seen.leases]
+        found.sort(key=lambda lease: lease.state != "open")
+        one = found[pick % len(found)] if found else None
+        return (one.tenant, one.id) if one else ("acme", "a")
+
+    def _call(self, pick: int) -> tuple[str, str, str]:
+        """Return one of the draws, the open ones first."""
+        found = [drawn for seen in self.watch.before.values() for draws in seen.draws.values() for drawn in draws]
+        found.sort(key=lambda drawn: (STATES.index(drawn.state), -int(drawn.id)))
+        one = found[pick % len(found)] if found else None
+        return (one.tenant, one.lease, one.id) if one else ("acme", "a", "1")
+
+    def _ask(self, who: int, tenant: str, name: str, amount: int, minutes: int = 60) -> LeaseAsk:
+        key = (tenant, name)
+        self.watch.asked[key] = max(self.watch.asked[key], amount)
+        at = self.tills[who].now().timestamp()
+        return LeaseAsk(name, f"task-{name}", "document-review", "standard", amount, at, at + 60 * minutes)
+
+    @initialize(leases=st.lists(st.tuples(names, amounts, st.lists(worsts, max_size=4)), min_size=1, max_size=3))
+    def begin(self, leases: list[tuple[str, int, list[int]]]) -> None:
+        """Some runs are at work already."""
+        for name, amount, drawn in leases:
+            self.reserve(0, TO_THE_END, "acme", name, amount, 300)
+            for number, worst in enumerate(drawn):
+                at = self.tills[0].now().timestamp()
+                ask = DrawAsk(str(100 + number), 0, "classify", "embedded", worst, "0" * 64, at)
+                self._do(0, TO_THE_END, "draw", lambda till, name=name, ask=ask: spending.draw(till, "acme", name, ask))
+
+    @rule(who=who, steps=steps, tenant=tenants, name=names, amount=amounts, minutes=st.sampled_from((300, 30)))
+    def reserve(self, who: int, steps: int, tenant: str, name: str, amount: int, minutes: int) -> None:
+        """A run asks for its worst case."""
+        ask = self._ask(who, tenant, name, amount, minutes)
+        self._do(who, steps, "open", lambda till: spending.open_lease(till, tenant, ask, LIMITS))
+
+    @rule(who=who, steps=steps, pick=picks, amount=amounts)
+    def reopen(self, who: int, steps: int, pick: int, amount: int) -> None:
+        """A run that was parked goes on."""
+        tenant, name = self._lease(-1 - pick)
+        ask = self._ask(who, tenant, name, amount)
+        self._do(who, steps, "reopen", lambda till: spending.reopen(till, tenant, ask, LIMITS))
+
+    @rule(who=who, steps=steps, pick=picks, amount=amounts, minutes=st.sampled_from((0, 90)))
+    def extend(self, who: int, steps: int, pick: int, amount: int, minutes: int) -> None:
+        """A run is granted more money, or more time."""
+        tenant, name = self._lease(pick)
+        ask = self._ask(who, tenant, name, amount, minutes)
+        until = ask.expires_at
+        self._do(who, steps, "extend", lambda till: spending.extend(till, tenant, name, amount, LIMITS, until=until))
+
+    @rule(who=who, steps=steps, pick=picks, call=calls, worst=worsts)
+    def draw(self, who: int, steps: int, pick: int, call: str, worst: int) -> None:
+        """A call is about to be made."""
+        tenant, name = self._lease(pick)
+        ask = DrawAsk(call, 0, "classify", "embedded", worst, "0" * 64, self.tills[who].now().timestamp())
+        self._do(who, steps, "draw", lambda till: spending.draw(till, tenant, name, ask))
+
+    @rule(who=who, steps=steps, pick=picks, cost=costs)
+    def settle(self, who: int, steps: int, pick: int, cost: int) -> None:
+        """A call was answered."""
+        tenant, name, call = self._call(pick)
+        self._do(who, steps, "settle", lambda till: spending.settle(till, tenant, name, call, Outcome(cost)))
+
+    @rule(who=who, steps=steps, pick=picks, cost=costs)
+    def correct(self, who: int, steps: int, pick: int, cost: int) -> None:
+        """The answer of a call was found that nobody heard of."""
+        tenant, name, call = self._call(pick)
+        self._do(who, steps, "correct", lambda till: spending.correct(till, tenant, name, call, Outcome(cost)))
+
+    @rule(who=who, steps=steps, pick=picks)
+    def unknown(self, who: int, steps: int, pick: int) -> None:
+        """Nobody knows how a call ended."""
+        tenant, name, call = self._call(pick)
+        self._do(who, steps, "unknown", lambda till: spending.unknown(till, tenant, name, call))
+
+    @rule(who=who, steps=steps, pick=picks)
+    def release(self, who: int, steps: int, pick: int) -> None:
+        """A call was surely not served."""
+        tenant, name, call = self._call(pick)
+        self._do(who, steps, "release", lambda till: spending.release(till, tenant, name, call))
+
+    @rule(who=who, steps=steps, pick=picks)
+    def close(self, who: int, steps: int, pick: int) -> None:
+        """A run ends, is parked, or is cancelled while others still work for it."""
+        tenant, name = self._lease(pick)
+        self._do(who, steps, "close", lambda till: spending.close(till, tenant, name))
+
+    @rule(who=who, steps=steps)
+    def expire(self, who: int, steps: int) -> None:
+        """The sweeper comes round."""
+        self._do(who, steps, "expire", lambda till: spending.expire(till, limit=3))
+
+    @rule(who=who, steps=steps, pick=picks)
+    def expire_late(self, who: int, steps: int, pick: int) -> None:
+        """A sweeper comes to a lease that was overdue when it looked."""
+        found = self.ledger.lease(*self._lease(pick))
+        if found is None:
+            return
+        due = found
+        self._do(who, steps, "expire", lambda till: spending._expired(till, due))
+
+    @rule(who=who, steps=steps)
+    def duplicate(self, who: int, steps: int) -> None:
+        """What was asked of one replica last is asked again, of any."""
+        self._do(who, steps, *self.last)
+
+    @rule(who=who)
+    def go_on(self, who: int) -> None:
+        """A replica that waits ends what it was doing."""
+        self.replicas[who].finish()
+
+    @rule(who=who)
+    def crash(self, who: int) -> None:
+        """A replica dies between two steps."""
+        self.replicas[who].kill()
+
+    @rule(minutes=st.sampled_from((1, 2, 5, 5, 20, 20, 45, 1500)))
+    def tick(self, minutes: int) -> None:
+        """Time passes."""
+        self.time += timedelta(minutes=minutes)
+
+    @invariant()
+    def nothing_leaks(self) -> None:
+        """The rows of every tenant keep the rules."""
+        for tenant in TENANTS:
+            assert problems(everything(self.ledger, tenant), LIMITS) == []
+
+    def teardown(self) -> None:
+        """Whoever still works dies; then every lease ends, whatever became of its calls, and calls may end later."""
+        try:
+            for replica in self.replicas:
+                replica.kill()
+            self.time += timedelta(days=1)
+            ended = Till(self.ledger, lambda: self.time)
+            while spending.expire(ended):
+                pass
+            for tenant in TENANTS:
+                self._at_rest(ended, tenant)
+        finally:
+            self.database.close()
+
+    def _at_rest(self, till: Till, tenant: str) -> None:
+        seen = everything(self.ledger, tenant)
+        assert [*unended(seen), *problems(seen, LIMITS)] == []
+        assert spending.quiet(till, tenant)
+        for lease, draws in seen.draws.items():
+            for drawn in draws:
+                spending.settle(till, tenant, lease, drawn.id, Outcome(drawn.worst // 2))
+        seen = everything(self.ledger, tenant)
+        assert [*unended(seen), *problems(seen, LIMITS)] == []
+        assert all(drawn.state == "settled" for draws in seen.draws.values() for drawn in draws)
