@@ -51,6 +51,13 @@ CREATE TABLE Billing (
   TokensOut INT64 NOT NULL,
   CostMicroUsd INT64 NOT NULL,
   PriceVersion STRING(MAX) NOT NULL,
+  Document INT64 NOT NULL,
+  Line INT64 NOT NULL,
+  Deployment STRING(MAX) NOT NULL,
+  Outcome STRING(MAX) NOT NULL,
+  Workflow STRING(MAX) NOT NULL,
+  Cloud STRING(MAX) NOT NULL,
+  SavedMicroUsd INT64 NOT NULL,
   RecordedAt TIMESTAMP NOT NULL OPTIONS (allow_commit_timestamp = true),
 ) PRIMARY KEY (Tenant, Entity, Sequence),
   INTERLEAVE IN PARENT Entities ON DELETE NO ACTION;

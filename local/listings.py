@@ -77,7 +77,9 @@ def decide_command(approval: dict[str, Any], where: Sequence[str] = ()) -> str:
 def in_a_line(approval: dict[str, Any]) -> str:
     """Return what is to be decided, in a line."""
     shown = approval["shown"]
-    found = f"is {_label(approval)} ({_score(approval)})" if "classified" in approval else f"asks for {_label(approval)}"
+    found = (
+        f"is {_label(approval)} ({_score(approval)})" if "classified" in approval else f"asks for {_label(approval)}"
+    )
     what = f"{_document(approval)} {found}, digest {approval['digest'][:SHORT]}"
     return f"{screen.printable(what)}; {prose(shown['reason'])}"
 

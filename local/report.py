@@ -188,20 +188,30 @@ def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] =
         say_command(command("explain", items[0].task, *where))
 
 
-def print_story(lines: Sequence[Line], cost: Cost) -> None:
-    """Print a task's story and its cost tree."""
+def print_story(lines: Sequence[Line], cost: Cost, ledger: Mapping[str, Any] | None) -> None:
+    """Print a task's story, its cost tree, and whether the ledger says the same."""
     rows = screen.columns_that_fold(3)
     for line in lines:
         why = (prose(f"because {line.why}", "dim"),) if line.why else ()
         rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source), Text("\n").join([prose(line.text), *why]))
     say(rows)
     say(_tree(cost, Tree(text(_priced(cost)))))
+    if ledger is not None:
+        say(_compared(cost, ledger))
 
 
 def _tree(cost: Cost, tree: Tree) -> Tree:
     for part in cost.parts.values():
         _tree(part, tree.add(text(_priced(part))))
     return tree
+
+
+def _compared(cost: Cost, ledger: Mapping[str, Any]) -> str:
+    """Say what the ledger says beside the tree; while calls are out, or events on their way, they may differ."""
+    settled, held = ledger["settled_micro_usd"], ledger["held_micro_usd"]
+    agrees = "agrees to the micro-dollar" if settled == cost.total else f"differs by {usd(abs(settled - cost.total))}"
+    out = f", {usd(held)} held by calls that are out" if held else ""
+    return f"ledger: lease {ledger['state']}, {usd(settled)} settled of {usd(ledger['leased_micro_usd'])}{out}: {agrees}"
 
 
 def _priced(cost: Cost) -> str:

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -208,6 +207,8 @@ def _whole(text: str) -> int | None:
 
 def _until(moment: str, date: str) -> float | None:
     """Return the seconds from the provider's own time to a moment; its clock, not ours, says how long that is."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  15 ms for what hardly any provider sends
+
     try:
         seconds = (parsedate_to_datetime(moment) - parsedate_to_datetime(date)).total_seconds()
     except (ValueError, TypeError):

@@ -65,7 +65,6 @@ class Tasks(Protocol):
         """Return up to `limit` tasks in the order of their ids, those after the id `after`."""
         ...
 
-
     def parked(self, *, limit: int) -> Sequence[Task]:
         """Return up to `limit` parked tasks of any tenant, those that wait longest first."""
         ...

@@ -7,6 +7,7 @@ who may come in at all is a function of this fabric, which speaks for every tena
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator
@@ -72,6 +73,12 @@ class OfApproval(Asked):
 
     tenant: Tenant
     approval: str
+
+
+class OfSetting(Asked):
+    """A setting by its name; operators write it, here."""
+
+    name: str = Field(max_length=64)
 
 
 class Paged(Asked):
@@ -321,6 +328,7 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda mine, of: _rows("draws", mine.ledger.draws(of.tenant, of.lease, limit=of.limit, after=of.after)),
     ),
     "ledger.overdue": Operation(Due, lambda mine, of: _rows("leases", mine.ledger.overdue(of.at, limit=of.limit))),
+    "settings.read": Operation(OfSetting, lambda mine, of: asdict(mine.settings.read(of.name))),
     "bus.publish": Operation(Published, _publish),
     "pipelines.run": Operation(Execution, _run),
     "pipelines.look": Operation(OfDocument, _look),

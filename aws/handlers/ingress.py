@@ -17,6 +17,7 @@ from aws.verdicts import http
 from aws.wire import SOURCE, Json, Request, answer
 from aws.wiring import ports
 from shared.app import tasks
+from shared.app.leases import lease_id
 from shared.core.admission import Submission
 from shared.errors import Permanent
 from shared.events.catalog import checked
@@ -116,8 +117,21 @@ def _whole(task: Task) -> Json:
         {"name": ref.name, "uri": ref.uri, "sha256": ref.sha256, "status": done}
         for ref, done in zip(task.documents, task.progress, strict=False)
     ]
-    money = {"budget_micro_usd": task.budget}
-    return _brief(task) | money | {"documents": documents, "reason": task.reason}
+    until = task.parked_until
+    waits = {"reason": task.reason, "parked_for": task.parked_for, "parked_until": until and until.isoformat()}
+    return _brief(task) | _money(task) | {"documents": documents} | waits
+
+
+def _money(task: Task) -> Json:
+    """Return the task's budget, and what the ledger says of it."""
+    lease = ports().ledger.lease(task.tenant, lease_id(task.id))
+    told = lease and {
+        "state": lease.state,
+        "leased_micro_usd": lease.amount,
+        "settled_micro_usd": lease.settled,
+        "held_micro_usd": lease.held,
+    }
+    return {"budget_micro_usd": task.budget, "priority": task.priority, "ledger": told}
 
 
 ROUTES = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from azure.fabric.adapters.web import Web
     from shared.core.policy import Policy, TenantPolicy
-    from shared.ports import Documents, Pipelines, Ports, Records, Settings
+    from shared.ports import Documents, Pipelines, Ports, Records
 
 _log = logging.getLogger(__name__)
 TABLE = "agentfabric"
@@ -68,14 +68,17 @@ def home() -> Ports:
     from azure.fabric.adapters import home as homes  # noqa: PLC0415  loads when it is needed
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
     from azure.fabric.adapters.home_ledger import HomeLedger  # noqa: PLC0415
+    from azure.fabric.adapters.settings import HomeSettings  # noqa: PLC0415
     from azure.fabric.adapters.web import Web  # noqa: PLC0415
     from shared.app.learned import Learned  # noqa: PLC0415
+    from shared.app.policy import stored  # noqa: PLC0415
+    from shared.app.recent import Recent  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     web = Web(_HOME_SECONDS)
     there = homes.Home(web, os.environ["HOME_URL"], _token(web))
-    seed = _seed()
+    settings, seed = HomeSettings(there), _seed()
     return Ports(
         tasks=homes.HomeTasks(there),
         outbox=homes.HomeOutbox(there),
@@ -89,8 +92,8 @@ def home() -> Ports:
         ledger=HomeLedger(there),
         cache=None,
         learned=Learned(),
-        settings=cast("Settings", Elsewhere("settings", "they lie in the home store; the home decides by them")),
-        policy=lambda: seed,
+        settings=Recent(settings, _now),
+        policy=stored(settings, lambda: seed, _now, _log.error),
         now=_now,
     )
 

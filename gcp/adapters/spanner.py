@@ -48,7 +48,8 @@ _INBOX = ("Tenant", "Entity", "Sequence", "EventId", "AppliedAt")
 _AUDIT = ("Tenant", "Entity", "Sequence", "EventId", "Type", "Task", "Time", "Body", "Chained", "RecordedAt")
 _BILLING = (
     *("EventId", "Tenant", "Task", "Entity", "Sequence", "Step", "Model"),
-    *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion", "RecordedAt"),
+    *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion"),
+    *("Document", "Line", "Deployment", "Outcome", "Workflow", "Cloud", "SavedMicroUsd", "RecordedAt"),
 )
 _AWAITED = ""  # the event id of an inbox row whose number something parked waits for
 _PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")

@@ -56,6 +56,7 @@ class Doors:
 
     azure: Azure
     ask: Ask
+    api: Ask
     go_on: Callable[[], None]
 
 
@@ -66,7 +67,7 @@ def doors(home: Path, where: Place) -> Iterator[Doors]:
         yield _of_the_stack(home)
         return
     with opened(home) as engine:
-        yield Doors(engine.azure, asked_here, lambda: go_on(engine))
+        yield Doors(engine.azure, asked_here, _api_here, lambda: go_on(engine))
 
 
 def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
@@ -74,6 +75,14 @@ def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]
     from local.clouds import gcp  # noqa: PLC0415  `agentfabric --help` should not load three clouds
 
     return gcp.query(path, query, caller())
+
+
+def _api_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Ask the API of the fabric that is open in this process."""
+    from local.clouds import aws  # noqa: PLC0415
+    from local.review import claims  # noqa: PLC0415
+
+    return aws.call_api("GET", path, claims=claims("operator"), query=query)
 
 
 def caller(person: str = "") -> dict[str, str]:
@@ -91,4 +100,4 @@ def _of_the_stack(home: Path) -> Doors:
     if "FUNCTIONS_URL" not in facts or "QUERY_URL" not in facts:
         raise Stop(f"no stack runs in {home}; `agentfabric up` starts one, `up --keep` with what it held")
     client = Client(facts)
-    return Doors(client, client.ask, lambda: None)
+    return Doors(client, client.ask, lambda path, _: client.call_api("GET", path, person="operator"), lambda: None)

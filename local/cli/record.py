@@ -42,9 +42,10 @@ def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> Non
 
     with doors(home, where) as to:
         told = [parse(json.dumps(row)) for row in _history(to.ask, task, "")]
-    if not told:
-        raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
-    print_story(tell(told), cost_tree(task, told))
+        if not told:
+            raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
+        ledger = accepted(*to.api(f"/tasks/{task}", {}))["ledger"]
+    print_story(tell(told), cost_tree(task, told), ledger)
 
 
 def parked(
@@ -54,7 +55,7 @@ def parked(
     from local.listings import print_held_back  # noqa: PLC0415
 
     with opened(home) as engine:
-        rows = list(_rows(asked_here, "/parked", "parked", {"entity": entity} if entity else {}))
+        rows = list(rows_of(asked_here, "/parked", "parked", {"entity": entity} if entity else {}))
         letters = [letter for letter in engine.broker.dead_letters() if entity in {"", letter.key}]
     if as_json:
         for row in (*rows, *map(asdict, letters)):
@@ -83,10 +84,10 @@ def skip(
 
 def _history(ask: Ask, task: str, entity: str) -> list[dict[str, Any]]:
     asked = {name: value for name, value in (("task", task), ("entity", entity)) if value}
-    return [row["event"] for row in _rows(ask, "/events", "events", asked)]
+    return [row["event"] for row in rows_of(ask, "/events", "events", asked)]
 
 
-def _rows(ask: Ask, path: str, rows: str, asked: dict[str, str]) -> Iterator[dict[str, Any]]:
+def rows_of(ask: Ask, path: str, rows: str, asked: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Yield an answer's rows, page by page to the end."""
     query = asked
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,14 @@ from local.cli.shared import HOME, USAGE, Home, Json, Person, Stop, accepted, op
 
 if TYPE_CHECKING:
     from local.engine import Engine
+
+
+class Priority(StrEnum):
+    """The classes of work, as typer wants them."""
+
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BACKGROUND = "background"
 
 
 def _named(task: str) -> str:
@@ -29,7 +38,8 @@ def submit(
     entity: Annotated[str, typer.Option(help="What the documents belong to; its events stay in order.")] = "",
     taxonomy: Annotated[str, typer.Option(help="A .toml file, `general` or `licences`.")] = "general",
     key: Annotated[str, typer.Option(help="Idempotency key; the same key is the same task.")] = "",
-    budget: Annotated[int | None, typer.Option(help="The most it may cost, in micro-USD.")] = None,
+    budget: Annotated[int | None, typer.Option(help="What it may cost, in micro-USD, before it asks for more.")] = None,
+    priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.STANDARD,
     home: Home = HOME,
 ) -> None:
     """Submit one task and return at once; `resume` or `run` does the work."""
@@ -49,6 +59,7 @@ def submit(
             "entity": entity or documents[0].name,
             "documents": [item.ref.model_dump(mode="json") for item in items if item.ref],
             "taxonomy": taxonomy_ref(engine, taxonomy).model_dump(mode="json"),
+            "priority": priority.value,
         } | ({"budget_micro_usd": budget} if budget is not None else {})
         headers = {"Idempotency-Key": key or derive("submit", json.dumps(body, sort_keys=True))}
         answer = accepted(

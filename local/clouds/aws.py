@@ -16,6 +16,7 @@ from aws.wiring import ports
 from local import asl
 from local.sqlite.broker import Message
 from shared.core.routes import Lane, lane
+from shared.core.task import Status
 from shared.core.workflow import WORKFLOWS
 from shared.errors import Permanent, Transient
 from shared.events.catalog import parse
@@ -210,10 +211,13 @@ class Express:
     def start(self, workflow: str, name: str, given: Mapping[str, Any]) -> None:
         """Run what was to be started alone to its end; a failed document has recorded its failure itself.
 
-        Transient when the execution ended and its task did not: nobody else would take that document up again.
+        Transient when the execution ended and its task's run did not: nobody else would take that document up again.
         """
         execution = self._machines[workflow].run(dict(given), name=name, invoke=_invoke_state, clock=self._clock)
-        if execution.status != "SUCCEEDED" and not ports().tasks.load(given["tenant"], given["task"]).over:
+        if execution.status == "SUCCEEDED":
+            return
+        task = ports().tasks.load(given["tenant"], given["task"])
+        if not task.over and task.status is not Status.PARKED and task.run_id == name:
             raise Transient(f"pipeline {name} ended with {execution.error}, its task goes on")
 
 

@@ -36,6 +36,7 @@ def _columns(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
 _entity_values, _billing_values, _parked_values = map(_columns, (EntityRecord, BillingRow, Parked))
 # Left to itself, the planner reads a tenant's whole trail in key order to find the few rows of a task.
 _AUDIT_OF = {True: "record_audit INDEXED BY record_audit_by_task", False: "record_audit"}
+_BILLING_MARKS = ", ".join("?" * len(BillingRow.__dataclass_fields__))
 _BILLING_OF = {True: "record_billing INDEXED BY record_billing_by_task", False: "record_billing"}
 _PAGE = "AND (entity, sequence) > (?, ?) ORDER BY entity, sequence LIMIT ?"
 _audit_head = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
@@ -166,7 +167,7 @@ def _write(connection: sqlite3.Connection, recording: Recording) -> None:
         "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_audit_values, recording.audit)
     )
     connection.executemany(
-        "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_billing_values, recording.billing)
+        f"INSERT INTO record_billing VALUES ({_BILLING_MARKS})", map(_billing_values, recording.billing)
     )
     connection.execute(
         "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",

@@ -49,7 +49,9 @@ CREATE INDEX IF NOT EXISTS record_audit_by_task ON record_audit (tenant, task, e
 CREATE TABLE IF NOT EXISTS record_billing (
   event_id TEXT NOT NULL, tenant TEXT NOT NULL, task TEXT NOT NULL, entity TEXT NOT NULL, sequence INTEGER NOT NULL,
   step TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-  cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL,
+  cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL, document INTEGER NOT NULL, line INTEGER NOT NULL,
+  deployment TEXT NOT NULL, outcome TEXT NOT NULL, workflow TEXT NOT NULL, cloud TEXT NOT NULL,
+  saved_micro_usd INTEGER NOT NULL,
   PRIMARY KEY (tenant, entity, sequence)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task, entity, sequence);
@@ -83,3 +85,9 @@ CREATE TABLE IF NOT EXISTS ledger_draws (
   answer TEXT NOT NULL, version INTEGER NOT NULL,
   PRIMARY KEY (tenant, lease, id)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS answers (
+  tenant TEXT NOT NULL, key TEXT NOT NULL, expires REAL NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS answers_by_age ON answers (expires);

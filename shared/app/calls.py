@@ -69,6 +69,7 @@ class Calls:
     purse: Purse
     refused: tuple[Refusal, ...] = ()
     race: Race = field(default_factory=Race)
+    most_in: int = 0  # what can be billed for reading the question, as it was first put
     made: int = 0
     after: str = ""
 
@@ -81,11 +82,9 @@ class Calls:
         wait = self.learned.enter(route, self.now(), RANKS[self.terms.priority])
         if wait:
             raise Busy("its gate is shut", retry_after=wait)
-        most_in = prompt.tokens_in if route.embedded else most_tokens_in(prompt)
-        worst = route.cost(most_in, prompt.max_output_tokens)
-        asked = replace(prompt, deployment=route.name)
+        worst = route.cost(self._most_in(route, prompt), prompt.max_output_tokens)
         try:
-            ticket = self.purse.draw(route.name, worst, asked)
+            ticket = self.purse.draw(route.name, worst, prompt)
         except BaseException:
             self._leave(route, "refused", self.now())
             raise
@@ -94,8 +93,13 @@ class Calls:
             self._leave(route, "refused", self.now())
             return lambda: self._again(earlier, prompt)
         self._note(pick, ticket, kind)
-        asked = replace(asked, reference=ticket.id, timeout=self._seconds(route, prompt))
+        asked = replace(prompt, deployment=route.name, reference=ticket.id, timeout=self._seconds(route, prompt))
         return lambda: self._call(route, ticket, asked, kind)
+
+    def _most_in(self, route: Route, prompt: Prompt) -> int:
+        if route.embedded:
+            return prompt.tokens_in
+        return most_tokens_in(prompt) if prompt.repair or not self.most_in else self.most_in
 
     def _again(self, earlier: Completion, prompt: Prompt) -> Said:
         fault = _fault(earlier, prompt)

@@ -21,6 +21,7 @@ from shared.core.routing import routes
 from shared.core.stepping import Spending
 from shared.errors import Permanent, Transient
 from shared.events.ids import derive
+from shared.events.usage import UsageSaved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,9 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         sla_ms=step.sla_ms,
         hard=step.hard,
         # Asking a model that always says the same, at no provider's price, is as good as any cache.
-        cacheable=cacheable and tenant.cache and any(one.provider != "extractive" for one in policy.candidates.values()),
+        cacheable=cacheable
+        and tenant.cache
+        and any(one.provider != "extractive" for one in policy.candidates.values()),
     )
     router = Router(ports.models, lambda: known, lambda: ports.now().timestamp(), ports.learned, ports.cache)
     return router.bound(purse, terms)
@@ -162,6 +165,8 @@ class LeasePurse:
 
     def note(self, fact: Fact) -> None:
         """Write down what was decided and why."""
+        if isinstance(fact, UsageSaved):
+            fact = fact.model_copy(update={"workflow": self.task.workflow, "cloud": self.task.placed_on or ""})
         with self._lock:
             self._notes.append(fact)
 

@@ -75,6 +75,7 @@ class Question:
             quality=terms.quality,
             zone=terms.zone,
         )
+        self.calls.most_in = most_in
         choice = decide(self.known, ask, self.calls.learned.health, self.calls.now())
         self.calls.refused = choice.refused
         self.waits += [one.wait for one in choice.refused if one.wait]

@@ -92,6 +92,9 @@ def _attempt(ports: Ports, task: Task, step: Step, call: Call, entry: Entry, sou
         cause = _cause(task, call, entry.attempt, "fail", source)
         _note_failure(ports, cause, entry, error, purse.spending, final=final)
         raise
+    except Exception:  # a defect ends the step where it was; what was paid for until then is on the bill all the same
+        _bill(ports, _cause(task, call, entry.attempt, "defect", source), entry, purse.spending)
+        raise
     return _conclude(ports, _cause(task, call, entry.attempt, "finish", source), entry, output, purse.spending)
 
 
@@ -123,9 +126,7 @@ def _give_way(ports: Ports, cause: Cause, entry: Entry, wait: Wait, purse: Lease
     return Permanent(f"the task waits: {wait.reason}", code=PARKED)
 
 
-def _conclude(
-    ports: Ports, cause: Cause, entry: Entry, output: dict[str, Any], spending: Spending
-) -> dict[str, Any]:
+def _conclude(ports: Ports, cause: Cause, entry: Entry, output: dict[str, Any], spending: Spending) -> dict[str, Any]:
     """Write the result down, unless another attempt was faster; return the one that is in the journal."""
 
     def decide(current: Task) -> Decision:
@@ -154,6 +155,10 @@ def _note_failure(
         return stepping.fail(current, entry, code, str(error), final=final, spending=spending)
 
     change(ports, cause, decide, claim=cause.id)
+
+
+def _bill(ports: Ports, cause: Cause, entry: Entry, spending: Spending) -> None:
+    change(ports, cause, lambda current: stepping.bill(current, _stored(ports, entry), spending), claim=cause.id)
 
 
 def _stored(ports: Ports, entry: Entry) -> Entry:

@@ -6,9 +6,9 @@ stops work as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from shared.app import ledger
 from shared.core.switches import Scope, Switch, refuse, switches_in, text_of, without
@@ -16,7 +16,8 @@ from shared.errors import Conflict, Transient
 from shared.ports import Setting
 
 if TYPE_CHECKING:
-    from shared.ports import Ports
+    from shared.core.policy import TenantPolicy
+    from shared.ports import Ledger, Settings
 
 NAME = "switches"
 _RACES = 16
@@ -24,31 +25,55 @@ _PAGE = 1000
 _EVER = timedelta(days=3650)
 
 
-def check(ports: Ports, tenant: str, workflow: str) -> None:
+class Controls(Protocol):
+    """What switches need of the ports."""
+
+    @property
+    def settings(self) -> Settings:
+        """Where they are kept."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where calls that are out are known."""
+        ...
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """What time it is."""
+        ...
+
+    @property
+    def tenants(self) -> Mapping[str, TenantPolicy]:
+        """What each tenant may do now."""
+        ...
+
+
+def check(ports: Controls, tenant: str, workflow: str) -> None:
     """Raise Throttled (`stopped`) when an operator stopped this tenant's work on this workflow."""
     text = ports.settings.read(NAME).text
     if text:
         refuse(switches_in(text), tenant, workflow)
 
 
-def switched(ports: Ports) -> tuple[Switch, ...]:
+def switched(ports: Controls) -> tuple[Switch, ...]:
     """Return what is stopped."""
     return switches_in(ports.settings.read(NAME).text)
 
 
-def stop(ports: Ports, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
+def stop(ports: Controls, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
     """Stop new calls; stopping what is stopped changes who did it and why."""
     made = Switch(scope=scope, name=name, reason=reason, by=by, since=ports.now())
     _change(ports, lambda before: (*without(before, scope, name), made))
     return made
 
 
-def start(ports: Ports, scope: Scope, name: str) -> None:
+def start(ports: Controls, scope: Scope, name: str) -> None:
     """Let work go on; starting what is not stopped changes nothing."""
     _change(ports, lambda before: without(before, scope, name))
 
 
-def quiet(ports: Ports, scope: Scope, name: str) -> bool:
+def quiet(ports: Controls, scope: Scope, name: str) -> bool:
     """Tell whether no call of what is stopped can still be out."""
     tenants = [name] if scope == "tenant" else list(ports.tenants)
     if scope == "workflow":
@@ -59,7 +84,7 @@ def quiet(ports: Ports, scope: Scope, name: str) -> bool:
     return all(ledger.quiet(ports, tenant) for tenant in tenants)
 
 
-def _calls_out(ports: Ports, tenant: str, workflow: str) -> bool:
+def _calls_out(ports: Controls, tenant: str, workflow: str) -> bool:
     now, after = ports.now().timestamp(), ""
     while page := ports.ledger.leases(tenant, limit=_PAGE, after=after):
         if any(one.held and one.workflow == workflow and one.expires_at > now for one in page):
@@ -68,7 +93,7 @@ def _calls_out(ports: Ports, tenant: str, workflow: str) -> bool:
     return False
 
 
-def _change(ports: Ports, decide: Callable[[tuple[Switch, ...]], tuple[Switch, ...]]) -> None:
+def _change(ports: Controls, decide: Callable[[tuple[Switch, ...]], tuple[Switch, ...]]) -> None:
     for _ in range(_RACES):
         found = ports.settings.read(NAME)
         before = switches_in(found.text)

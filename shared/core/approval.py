@@ -170,7 +170,12 @@ def _escalated(approval: Approval) -> tuple[Approval, Fact]:
     deadline = approval.deadline + timedelta(seconds=approval.policy.levels[level].wait)
     after = approval.model_copy(update={"level": level, "deadline": deadline})
     return after, ApprovalEscalated(
-        approval=after.id, document=after.document, level=level, approvers=after.approvers, deadline=deadline, about=after.about
+        approval=after.id,
+        document=after.document,
+        level=level,
+        approvers=after.approvers,
+        deadline=deadline,
+        about=after.about,
     )
 
 

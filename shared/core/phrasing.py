@@ -21,6 +21,7 @@ _CAUTION = (
 )
 _REPAIR = " Your `earlier_answer` was refused because of the `complaint`: give an answer that satisfies the schema."
 _OVERHEAD = 512  # tokens a provider may add for roles, names and its own wording of the schema
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Phrased(NamedTuple):
@@ -39,13 +40,13 @@ def phrase(prompt: Prompt, *, schema: bool = False) -> Phrased:
     if prompt.repair is not None:
         asked |= {"earlier_answer": prompt.repair.answer, "complaint": prompt.repair.complaint}
     system = prompt.instruction + _CAUTION + (_REPAIR if prompt.repair else "")
-    return Phrased(system, json.dumps(asked, ensure_ascii=False, separators=(",", ":")))
+    return Phrased(system, _ENCODER.encode(asked))
 
 
 def most_tokens_in(prompt: Prompt) -> int:
     """Return how many tokens a provider can bill for reading the prompt: no token is shorter than a byte."""
     system, user = phrase(prompt)
-    schema = json.dumps(prompt.answer_schema, ensure_ascii=False)
+    schema = _ENCODER.encode(prompt.answer_schema)
     return len(system.encode()) + len(user.encode()) + len(schema.encode()) + _OVERHEAD
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +21,9 @@ from shared.events.catalog import AnyEvent, Cause, encode, follow, parse
 from shared.events.ids import TaskId, derive
 from shared.events.record import RecordSkipped
 from shared.events.strict import load_object
+
+if TYPE_CHECKING:
+    from shared.events.usage import UsageCorrected, UsageMetered, UsageSaved
 
 Verdict = Literal["applied", "duplicate", "parked"]
 
@@ -57,7 +60,11 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class BillingRow:
-    """One usage, as the bill shows it; entity and sequence make it countable once."""
+    """One usage, as the bill shows it; entity and sequence make it countable once.
+
+    `line` counts a task's usages from 1, so that a missing one shows. A correction is a row of its own, with the number
+    of the line it corrects, the outcome `corrected`, and the difference as its cost, which may be negative.
+    """
 
     event_id: str
     tenant: str
@@ -70,6 +77,13 @@ class BillingRow:
     tokens_out: int
     cost_micro_usd: int
     price_version: str
+    document: int = 0
+    line: int = 0
+    deployment: str = ""
+    outcome: str = "answered"
+    workflow: str = ""
+    cloud: str = ""
+    saved_micro_usd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,24 +228,37 @@ def _link(chain: str, row: AuditRow) -> str:
 
 
 def _billed(event: AnyEvent) -> tuple[BillingRow, ...]:
-    if event.type != "usage.metered":
+    lines = _LINES.get(event.type)
+    if lines is None:
         return ()
     used = event.data
-    return (
-        BillingRow(
-            event.id,
-            event.tenant,
-            event.taskid,
-            event.entity,
-            event.sequence,
-            used.step,
-            used.model,
-            used.tokens_in,
-            used.tokens_out,
-            used.cost_micro_usd,
-            used.price_version,
-        ),
-    )
+    head = (event.id, event.tenant, event.taskid, event.entity, event.sequence, used.step, used.model)
+    return (BillingRow(*head, **lines(used), document=used.document, workflow=used.workflow, cloud=used.cloud),)
+
+
+def _metered(used: UsageMetered) -> dict[str, Any]:
+    same = ("tokens_in", "tokens_out", "cost_micro_usd", "price_version", "line", "deployment", "outcome")
+    return {name: getattr(used, name) for name in same}
+
+
+def _corrected(told: UsageCorrected) -> dict[str, Any]:
+    more = told.cost_micro_usd - told.was_micro_usd
+    return _free("corrected") | {"cost_micro_usd": more, "line": told.line, "deployment": told.deployment}
+
+
+def _saved(told: UsageSaved) -> dict[str, Any]:
+    return _free("saved") | {"saved_micro_usd": told.saved_micro_usd}
+
+
+def _free(outcome: str) -> dict[str, Any]:
+    return {"tokens_in": 0, "tokens_out": 0, "cost_micro_usd": 0, "price_version": "", "outcome": outcome}
+
+
+_LINES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "usage.metered": _metered,
+    "usage.corrected": _corrected,
+    "usage.saved": _saved,
+}
 
 
 def extend(record: EntityRecord, rows: Sequence[AuditRow]) -> EntityRecord:

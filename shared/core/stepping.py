@@ -118,9 +118,7 @@ def finish(task: Task, entry: Entry, output: dict[str, Any], spending: Spending 
     return Decision(evolve(paid.task, *facts), (*paid.facts, *facts), entry=done)
 
 
-def fail(
-    task: Task, entry: Entry, code: str, reason: str, *, final: bool, spending: Spending = NOTHING
-) -> Decision:
+def fail(task: Task, entry: Entry, code: str, reason: str, *, final: bool, spending: Spending = NOTHING) -> Decision:
     """Write why an attempt failed and what it cost."""
     paid = bill(task, entry, spending)
     if is_settled(task, entry.document):
@@ -149,9 +147,9 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
         if known is None:
             lines += 1
             tokens += charge.tokens_in + charge.tokens_out
-            facts.append(_metered(entry, charge, lines))
+            facts.append(_metered(task, entry, charge, lines))
         elif known.cost != charge.cost:
-            facts.append(_corrected(entry, charge, known))
+            facts.append(_corrected(task, entry, charge, known))
         billed[charge.draw] = Line(line=known.line if known else lines, cost=charge.cost)
     if not facts:
         return Decision(task)
@@ -160,7 +158,7 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     return Decision(after, tuple(facts), entry=entry.model_copy(update={"billed": billed, "cost": entry.cost + more}))
 
 
-def _metered(entry: Entry, charge: Charge, line: int) -> UsageMetered:
+def _metered(task: Task, entry: Entry, charge: Charge, line: int) -> UsageMetered:
     return UsageMetered(
         document=entry.document,
         step=entry.step,
@@ -172,14 +170,20 @@ def _metered(entry: Entry, charge: Charge, line: int) -> UsageMetered:
         line=line,
         deployment=charge.deployment,
         outcome=charge.outcome,
+        workflow=task.workflow,
+        cloud=task.placed_on or "",
     )
 
 
-def _corrected(entry: Entry, charge: Charge, known: Line) -> UsageCorrected:
+def _corrected(task: Task, entry: Entry, charge: Charge, known: Line) -> UsageCorrected:
     return UsageCorrected(
         document=entry.document,
         step=entry.step,
         line=known.line,
         was_micro_usd=known.cost,
         cost_micro_usd=charge.cost,
+        model=charge.model,
+        deployment=charge.deployment,
+        workflow=task.workflow,
+        cloud=task.placed_on or "",
     )

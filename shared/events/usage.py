@@ -30,6 +30,8 @@ class UsageMetered(Fact):
     line: int = Field(default=0, ge=0)
     deployment: str = ""
     outcome: Literal["answered", "repaired", "failed", "hedged", "unknown"] = "answered"
+    workflow: str = ""
+    cloud: str = ""
 
 
 class UsageSaved(Fact):
@@ -42,6 +44,8 @@ class UsageSaved(Fact):
     model: str
     saved_micro_usd: MicroUsd
     by: Literal["cache", "journal"]
+    workflow: str = ""
+    cloud: str = ""
 
 
 class UsageCorrected(Fact):
@@ -54,3 +58,7 @@ class UsageCorrected(Fact):
     line: int = Field(ge=1)
     was_micro_usd: MicroUsd
     cost_micro_usd: MicroUsd
+    model: str = ""
+    deployment: str = ""
+    workflow: str = ""
+    cloud: str = ""

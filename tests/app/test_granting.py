@@ -11,6 +11,7 @@ from local.sqlite.settings import SqliteSettings
 from local.wiring import TENANT
 from shared.app import ledger
 from shared.app.admission import finish, grant, held_back, yields
+from shared.app.leases import lease_id
 from shared.app.switches import stop
 from shared.core.buckets import level
 from shared.core.draws import DrawAsk, Outcome
@@ -29,7 +30,7 @@ class Watched(SqliteLedger):
     """A ledger that counts its postings; `before` happens once before the next one, `down` cuts it off."""
 
     posts: int = 0
-    before: list[Callable[[], None]] = field(default_factory=list)
+    before: list[Callable[[], object]] = field(default_factory=list)
     down: bool = False
     lost: bool = False
 
@@ -70,7 +71,8 @@ def under(world: World, **policy: Any) -> None:
 
 def ask(name: str = "1", **said: Any) -> Ask:
     """Return a run's ask."""
-    return Ask(f"lease-{name}", f"task-{name}", "document-review", **{"priority": "standard", "amount": 10} | said)
+    given: dict[str, Any] = {"priority": "standard", "amount": 10} | said
+    return Ask(f"lease-{name}", f"task-{name}", "document-review", **given)
 
 
 def granted(world: World, name: str = "1", **said: Any) -> Grant:
@@ -159,14 +161,14 @@ def test_a_grant_whose_answer_was_lost_is_found(world: World, watched: Watched) 
 def test_a_lost_race_is_decided_again(world: World, watched: Watched) -> None:
     """Somebody else's grant in between is seen, and its money is not given twice."""
     under(world, daily_budget=15)
-    watched.before.append(lambda: granted(world, "other") and None)
+    watched.before.append(lambda: granted(world, "other"))
     assert refusal(world) == "quota-used-up"
     assert world.ports.ledger.account(TENANT).runs == 1
 
 
 def test_the_same_run_asked_for_twice_at_once_is_one(world: World, watched: Watched) -> None:
     """Two replicas that ask for the same lease get the same one."""
-    watched.before.append(lambda: granted(world) and None)
+    watched.before.append(lambda: granted(world))
     assert granted(world).reason == "granted before"
     assert world.ports.ledger.account(TENANT).runs == 1
 
@@ -225,10 +227,10 @@ def test_what_was_not_used_comes_back(world: World) -> None:
 
 def test_background_runs_give_way_to_interactive_work(world: World) -> None:
     """Interactive work waits for money that background runs hold; they give it back, and it gets it before them."""
-    under(world, daily_budget=100)
-    task = world.submit(priority="background").model_copy(update={"budget": 90})
+    task = world.submit(priority="background").model_copy(update={"id": "another", "budget": 90})
     for lease in world.ports.ledger.leases(TENANT, limit=10):
         finish(world.ports, TENANT, lease.id)
+    under(world, daily_budget=100)
     background = lease_of(world, task.id)
     assert yields(world.ports, task) is None
     assert refusal(world, "urgent", amount=50, priority="interactive") == "money"
@@ -244,9 +246,7 @@ def test_background_runs_give_way_to_interactive_work(world: World) -> None:
 
 def lease_of(world: World, task: str) -> Lease:
     """Lease most of the day's money for a task in the background."""
-    from shared.app.leases import lease_id  # noqa: PLC0415
-
-    one = ask(amount=90, priority="background")._replace(lease=lease_id(f"{task}"), task=task)
+    one = ask(amount=90, priority="background")._replace(lease=lease_id(task), task=task)
     return grant(world.ports, TENANT, one).lease
 
 

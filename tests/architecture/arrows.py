@@ -77,8 +77,8 @@ def keeps_the_arrows(source: Source) -> list[str]:
         names = tuple(name.split("."))
         if names[0] == "shared" and names[1] not in allowed:
             wrong.append(source.at(node, f"shared/{part} may not import {name}"))
-        elif names[0] in {"local", "function_app", "tests", "benchmarks"} or cloud_of(names):
-            wrong.append(source.at(node, f"shared/ knows no cloud and no engine: {name}"))
+        elif names[0] in {"local", "function_app", "tests", "benchmarks", "providers"} or cloud_of(names):
+            wrong.append(source.at(node, f"shared/ knows no cloud, no engine and no provider: {name}"))
     return wrong
 
 
@@ -91,6 +91,19 @@ def keeps_clouds_apart(source: Source) -> list[str]:
         source.at(node, f"{cloud} may not import {name}")
         for node, name in source.imports()
         if name.split(".")[0] in {"local", "tests"} or cloud_of(tuple(name.split("."))) not in {"", cloud}
+    ]
+
+
+def keeps_providers_apart(source: Source) -> list[str]:
+    """providers/ imports shared/ and itself: no cloud, no engine, and no SDK but the one that signs for Bedrock."""
+    if source.parts[0] != "providers":
+        return []
+    return [
+        source.at(node, f"providers/ may not import {name}")
+        for node, name in source.imports()
+        if name.split(".")[0] in {"local", "function_app", "tests", "benchmarks"}
+        or cloud_of(tuple(name.split(".")))
+        or (sdk_owner(name) and not (source.path == "providers/bedrock.py" and name.startswith("botocore.")))
     ]
 
 

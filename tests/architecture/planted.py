@@ -52,6 +52,7 @@ VIOLATIONS = (
         ("shared/app/submit.py", "from azure.fabric import wire"),
         ("shared/app/submit.py", "import local.cli"),
         ("shared/utils/text.py", "import re"),
+        ("shared/app/router.py", "from providers.deployments import Deployments"),
     ),
     *planted(
         arrows.keeps_clouds_apart,
@@ -60,6 +61,14 @@ VIOLATIONS = (
         ("azure/fabric/wire.py", "from aws import wire"),
         ("function_app.py", "import gcp.main"),
         ("aws/wire.py", "from azure.fabric import wire"),
+    ),
+    *planted(
+        arrows.keeps_providers_apart,
+        ("providers/http.py", "from aws.adapters import web"),
+        ("providers/gemini.py", "import google.genai"),
+        ("providers/openai.py", "from botocore.auth import SigV4Auth"),
+        ("providers/bedrock.py", "import boto3"),
+        ("providers/smollm.py", "def late() -> None:\n    from local.cli import main"),
     ),
     *planted(
         arrows.keeps_sdks_at_the_edge,
@@ -77,6 +86,7 @@ VIOLATIONS = (
         purity.leaves_the_environment_to_wiring,
         ("aws/handlers/ingress.py", 'import os\nTABLE = os.environ["TABLE"]'),
         ("aws/adapters/tasks.py", "from os import getenv"),
+        ("providers/openai.py", "import os\nKEY = os.environ['KEY']"),
         ("gcp/main.py", "import os as system\nsystem.getenv('TABLE')"),
         ("shared/app/wiring.py", "import os\nos.environ.get('TABLE')"),
         ("function_app.py", "from os import environ as settings"),
@@ -147,6 +157,11 @@ ALLOWED = (
             "import azure.functions\nfrom azure.fabric import wiring\nimport shared.app",
         ),
         ("local/engine.py", "import aws.wire\nimport gcp.wire"),
+    ),
+    *planted(
+        arrows.keeps_providers_apart,
+        ("providers/bedrock.py", "from botocore.auth import SigV4Auth\nfrom shared.core import phrasing"),
+        ("aws/wiring.py", "from providers.deployments import Deployments"),
     ),
     *planted(
         arrows.keeps_sdks_at_the_edge,

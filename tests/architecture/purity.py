@@ -45,9 +45,9 @@ LAZY_SDKS = ("boto3.", "botocore.", "google.cloud.", "azure.storage.", "azure.da
 
 def leaves_the_environment_to_wiring(source: Source) -> list[str]:
     """Only a cloud's wiring reads the environment; local/ is a place to run, and may."""
-    if source.parts[0] != "shared" and not own_cloud(source):
+    if source.parts[0] not in {"shared", "providers"} and not own_cloud(source):
         return []
-    if source.parts[0] != "shared" and "wiring" in source.parts:
+    if source.parts[0] not in {"shared", "providers"} and "wiring" in source.parts:
         return []
     return [
         source.at(node, f"{name}: only wiring reads the environment")

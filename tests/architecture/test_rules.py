@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RULES: tuple[Callable[[Source], list[str]], ...] = (
     arrows.keeps_the_arrows,
     arrows.keeps_clouds_apart,
+    arrows.keeps_providers_apart,
     arrows.keeps_sdks_at_the_edge,
     purity.leaves_the_environment_to_wiring,
     purity.is_pure,

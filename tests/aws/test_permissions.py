@@ -17,11 +17,16 @@ from aws.handlers import dispatch, failure, forward, home, ingress, publisher, r
 from local import asl
 from local.clock import VirtualClock
 from shared.app.approvals import request_approval
+from shared.app.commit import change
+from shared.app.parking import Wait, park
 from shared.core.approval import withdraw
+from shared.core.ledger import Draw
+from shared.core.ledger_rows import encode as encode_row
 from shared.core.routes import Route
 from shared.core.workflow import pipeline_input
 from shared.events.catalog import AnyEvent, Cause, encode, follow
 from shared.events.task import TaskAdmitted, TaskPlaced
+from shared.ports import Change
 from tests.aws.formation import granted, of_type, polled
 from tests.aws.stage import PLAIN, ROOT, TEXT, http_event, kinesis_event, lane_event, sample
 
@@ -189,12 +194,26 @@ def use_failure(cloud: Cloud) -> Callable[[], None]:
     return use
 
 
+def parked(cloud: Cloud) -> Task:
+    """Return a task that is parked for want of money, and nobody who was asked for some has answered in time."""
+    task = placed(cloud)
+    cause = Cause("parked", task.tenant, task.id, task.entity, "/test")
+    after = change(cloud.ports, cause, lambda now: park(cloud.ports, now, Wait("budget", "used up"), 0))
+    (asked,) = cloud.ports.approvals.pending(task.tenant, limit=1)
+    levels = asked.policy.levels[-1:]
+    late = {"deadline": task.submitted_at, "policy": asked.policy.model_copy(update={"levels": levels})}
+    moved = after.model_copy(update={"version": after.version + 1})
+    cloud.ports.tasks.commit(Change(moved, after.version, (), approvals=(asked.model_copy(update=late),)))
+    return moved
+
+
 def use_publisher(cloud: Cloud) -> Callable[[], None]:
-    """Send what a crash left unsent."""
-    plant(cloud, placed(cloud))
+    """Send what a crash left unsent, and end a task that nobody granted more money."""
+    task = parked(cloud)
+    plant(cloud, task)
 
     def use() -> None:
-        assert publisher.handler(sample("schedule.json"), None)["sent"] == 4
+        assert publisher.handler(sample("schedule.json"), None)["EventsRelayed"] == 4
 
     return use
 
@@ -211,11 +230,14 @@ def use_home(cloud: Cloud) -> Callable[[], None]:
     last = cloud.ports.tasks.last_sequence(task.tenant, task.entity)
     numbered = [events[0] | {"sequence": last + 1}]
     document = {"tenant": task.tenant, "task": task.id, "document": 0}
+    lease = {"tenant": task.tenant, "lease": "l"}
+    draw = Draw("d", task.tenant, "l", 0, "classify", "extractive", 1, "0" * 64, ())
     one, entity = {"tenant": task.tenant, "task": task.id}, {"tenant": task.tenant, "entity": task.entity}
     asked: Mapping[str, Json] = {
         "tasks.load": one,
         "tasks.last_sequence": entity,
         "tasks.page": {"tenant": task.tenant, "limit": 1},
+        "tasks.parked": {"limit": 1},
         "tasks.commit": {"task": moved, "expected": task.version, "events": numbered, "approvals": [settled]},
         "outbox.unsent": {"limit": 10},
         "outbox.mark_sent": {"events": events},
@@ -224,6 +246,14 @@ def use_home(cloud: Cloud) -> Callable[[], None]:
         "approvals.pending": {"tenant": task.tenant, "limit": 1},
         "bus.publish": {"messages": messages},
         "pipelines.look": document,
+        "settings.read": {"name": "policy"},
+        "ledger.account": {"tenant": task.tenant},
+        "ledger.lease": lease,
+        "ledger.draw": lease | {"draw": "d"},
+        "ledger.post": {"account": None, "lease": None, "draw": encode_row(draw)},
+        "ledger.leases": {"tenant": task.tenant, "limit": 1},
+        "ledger.draws": lease | {"limit": 1},
+        "ledger.overdue": {"limit": 1, "at": task.submitted_at.isoformat()},
     }
 
     def use() -> None:

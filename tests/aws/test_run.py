@@ -8,10 +8,12 @@ import pytest
 
 from aws.handlers import run
 from local.wiring import TENANT, using
+from shared.app.commit import change
 from shared.app.tasks import cancel
+from shared.core.task import park, resume
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent, Transient
-from shared.events.catalog import encode
+from shared.events.catalog import Cause, encode
 from tests.aws.stage import NoPipelines, lane_event, sample
 
 if TYPE_CHECKING:
@@ -78,6 +80,18 @@ def test_a_task_that_was_cancelled_meanwhile_is_not_started(stage: Stage, machin
     cancel(stage.ports, TENANT, task.id, "ann", "", source="/test")
     assert deliver(body) == []
     assert machines.started == []
+
+
+def test_a_task_that_is_parked_waits_for_its_next_run(stage: Stage, machines: Machines) -> None:
+    """A run that was parked while it waited in its lane is not started, and neither is it when the next one goes on."""
+    task, body = placed(stage, "a")
+    cause = Cause("test", task.tenant, task.id, task.entity, "/test")
+    change(stage.ports, cause, lambda now: park(now, "stopped", "a switch", stage.clock.now()))
+    assert deliver(body) == []
+    change(stage.ports, replace(cause, id="again"), lambda now: resume(now, "the switch is on again"))
+    assert deliver(body) == []
+    assert machines.started == []
+    assert stage.letters.kept == []
 
 
 def test_a_throttled_start_comes_again_alone(stage: Stage, machines: Machines) -> None:

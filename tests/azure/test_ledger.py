@@ -17,6 +17,7 @@ from shared.core.ledger import UNLIMITED
 from shared.errors import Permanent
 from tests.azure.test_storage import Gate
 from tests.contracts.ledger_contract import LedgerContract, Till, ask, call, opened
+from tests.contracts.ledger_storm import LedgerStorm
 
 if TYPE_CHECKING:
     from shared.ports import Ledger
@@ -41,7 +42,9 @@ class TableStore:
         return self._gate.cut()
 
 
-class TestTableLedger(LedgerContract):
+class TestTableLedger(LedgerContract, LedgerStorm):
+    usual = 400
+
     @pytest.fixture
     def store(self, storage_account: str) -> TableStore:
         """A table of its own."""

@@ -6,7 +6,7 @@ Reads through the port alone, so that it looks the same at every store; must wri
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core.ledger import UNLIMITED, Account, Draw, Lease, Limits
@@ -32,17 +32,21 @@ def everything(ledger: Ledger, tenant: str) -> Seen:
     return Seen(ledger.account(tenant), leases, {lease.id: list(_draws(ledger, lease)) for lease in leases})
 
 
-def glimpse(ledger: Ledger, tenant: str, tries: int = 20) -> Seen | None:
+def glimpse(
+    ledger: Ledger, tenant: str, known: Mapping[tuple[str, str], Lease] | None = None, tries: int = 20
+) -> Seen | None:
     """Return rows that were stored together although others write, or None when they write too fast to tell.
 
     What the account is made of changes with the account alone, and a lease's draws with the lease alone: rows that
-    were read between two equal versions belong together. Leases that changed meanwhile come without their draws.
+    were read between two equal versions belong together. Leases that changed meanwhile, and those that did not since
+    they were `known`, come without their draws.
     """
     for _ in range(tries):
         before = ledger.account(tenant)
         leases = list(_leases(ledger, tenant))
         if ledger.account(tenant).version == before.version:
-            return Seen(before, leases, dict(_steady(ledger, leases)))
+            fresh = [lease for lease in leases if (known or {}).get((tenant, lease.id)) != lease]
+            return Seen(before, leases, dict(_steady(ledger, fresh)))
     return None
 
 

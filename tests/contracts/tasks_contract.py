@@ -286,7 +286,9 @@ class TasksContract:
         """A task leaves the list when it goes on, is cancelled, or ends by its last document, and the next one moves up."""
         task = parked(store)
         next_one = parked(store, "task-2", minutes=1)
-        why = DocumentFailed(document=0, name="a.txt", uri=REF.uri, step="extract", code="e", reason="r", cost_micro_usd=0)
+        why = DocumentFailed(
+            document=0, name="a.txt", uri=REF.uri, step="extract", code="e", reason="r", cost_micro_usd=0
+        )
         ways = {
             "resumed": lambda: tasks.resume(task, "again"),
             "cancelled": lambda: tasks.cancel(task, "ann", "a mistake"),

@@ -15,6 +15,7 @@ from shared.core.ledger import UNLIMITED, Account, Posting
 from shared.errors import Conflict, Permanent, Transient
 from tests.contracts.amazon import client, make_table, refusing
 from tests.contracts.ledger_contract import AT, LedgerContract, Till, ask, call, opened
+from tests.contracts.ledger_storm import LedgerStorm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +81,9 @@ def store(dynamo: Any) -> DynamoStore:
     return DynamoStore(dynamo)
 
 
-class TestDynamoLedger(LedgerContract):
+class TestDynamoLedger(LedgerContract, LedgerStorm):
+    usual = 400
+
     @pytest.mark.parametrize(
         ("code", "verdict"),
         [

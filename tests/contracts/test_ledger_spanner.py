@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.contracts.ledger_contract import LedgerContract
+from tests.contracts.ledger_storm import LedgerStorm
 from tests.gcp.databases import RETRY_DELAY, spanner_store
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def store() -> Iterator[SpannerStore]:
         yield SpannerStore(store.database)
 
 
-class TestSpannerLedger(LedgerContract):
+class TestSpannerLedger(LedgerContract, LedgerStorm):
+    usual = 600
+
     def test_money_is_kept_in_integers(self, store: SpannerStore) -> None:
         """Every column of money is INT64, so that no store ever rounds it."""
         found = store._gate.snapshot()

@@ -8,6 +8,7 @@ import pytest
 from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from tests.contracts.ledger_contract import LedgerContract
+from tests.contracts.ledger_storm import LedgerStorm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,9 @@ class SqliteStore:
             database.close()
 
 
-class TestSqliteLedger(LedgerContract):
+class TestSqliteLedger(LedgerContract, LedgerStorm):
+    usual = 10_000
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[SqliteStore]:
         """A file of its own."""

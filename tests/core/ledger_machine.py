@@ -7,11 +7,10 @@ held to the rules of `tests.contracts.ledger_rules`, and the step from the rows 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -43,6 +42,14 @@ MAY_FOLLOW = {
 Work = Callable[[spending.Treasury], object]
 
 
+class Errand(NamedTuple):
+    """What a replica is about: since when, and for how much money."""
+
+    doing: str
+    began: datetime
+    asked: int = 0
+
+
 class Watch:
     """What was stored before, and what may follow it."""
 
@@ -50,22 +57,21 @@ class Watch:
         self._ledger = ledger
         self.before = {tenant: Seen(ledger.account(tenant), [], {}) for tenant in TENANTS}
         self._dropped: set[str] = set()
-        self.asked: dict[tuple[str, str], int] = defaultdict(int)
 
-    def posted(self, replica: Replica, posting: Posting, began: datetime, now: datetime) -> None:
+    def posted(self, errand: Errand, posting: Posting, now: datetime) -> None:
         """Compare what was posted with what was stored before it."""
         tenant = next(row.tenant for row in posting if row is not None)
         before, after = self.before[tenant], everything(self._ledger, tenant)
         wrong = [*problems(after, LIMITS), *self._unbooked(tenant, before, after)]
         leases = {lease.id: lease for lease in before.leases}
         if posting.lease is not None:
-            wrong += _of_the_lease(replica.doing, leases.get(posting.lease.id), posting.lease, now)
-            wrong += self._too_much(posting.lease)
+            wrong += _of_the_lease(errand.doing, leases.get(posting.lease.id), posting.lease, now)
+            wrong += _too_much(errand, leases.get(posting.lease.id), posting.lease)
         if posting.draw is not None:
             name = posting.draw.lease
             found = {drawn.id: drawn for drawn in before.draws.get(name, [])}
-            wrong += _of_the_draw(leases[name], found.get(posting.draw.id), posting.draw, began)
-        assert wrong == [], f"{replica.doing}: {posting}"
+            wrong += _of_the_draw(leases[name], found.get(posting.draw.id), posting.draw, errand.began)
+        assert wrong == [], f"{errand.doing}: {posting}"
         self.before[tenant] = after
 
     def _unbooked(self, tenant: str, before: Seen, after: Seen) -> Iterator[str]:
@@ -78,10 +84,12 @@ class Watch:
             if books != booked:
                 yield f"the {kind}s' books have {books}, the leases booked {booked}"
 
-    def _too_much(self, lease: Lease) -> Iterator[str]:
-        most = self.asked[lease.tenant, lease.id] + lease.overrun
-        if lease.amount > most:
-            yield f"lease {lease.id} has {lease.amount}, nobody asked for more than {most}"
+
+def _too_much(errand: Errand, before: Lease | None, after: Lease) -> Iterator[str]:
+    amount, overrun = (before.amount, before.overrun) if before else (0, 0)
+    most = max(amount, errand.asked) + after.overrun - overrun
+    if after.amount > most:
+        yield f"lease {after.id} grew from {amount} to {after.amount}, nobody asked for more than {most}"
 
 
 def _of_the_lease(doing: str, before: Lease | None, after: Lease, now: datetime) -> Iterator[str]:
@@ -137,27 +145,27 @@ class LedgerMachine(RuleBasedStateMachine):
         self.watch = Watch(self.ledger)
         self.time = EVENING
         self.replicas = [Replica() for _ in SKEWS]
-        self.began = [EVENING for _ in SKEWS]
+        self.errands = [Errand("", EVENING) for _ in SKEWS]
         self.tills = [self._till(number) for number in range(len(SKEWS))]
-        self.last: tuple[str, Work] = ("close", lambda _: None)
+        self.last: tuple[str, Work, int] = ("close", lambda _: None, 0)
 
     def _till(self, number: int) -> Till:
         def now() -> datetime:
             return self.time + timedelta(seconds=SKEWS[number])
 
-        def posted(replica: Replica, posting: Posting) -> None:
-            self.watch.posted(replica, posting, self.began[number], now())
+        def posted(posting: Posting) -> None:
+            self.watch.posted(self.errands[number], posting, now())
 
         return Till(self.stepping(self.ledger, self.replicas[number], posted), now)
 
-    def _do(self, who: int, steps: int, doing: str, work: Work) -> None:
+    def _do(self, who: int, steps: int, doing: str, work: Work, asked: int = 0) -> None:
         """Let a replica begin a work and take some steps; what it was doing before, it ends first."""
         LedgerMachine.operations += 1
         replica, till = self.replicas[who], self.tills[who]
         replica.finish()
-        self.last = (doing, work)
-        self.began[who] = till.now()
-        replica.begin(doing, lambda: work(till))
+        self.last = (doing, work, asked)
+        self.errands[who] = Errand(doing, till.now(), asked)
+        replica.begin(lambda: work(till))
         for _ in range(steps):
             replica.step()
 
@@ -175,11 +183,13 @@ class LedgerMachine(RuleBasedStateMachine):
         one = found[pick % len(found)] if found else None
         return (one.tenant, one.lease, one.id) if one else ("acme", "a", "1")
 
-    def _ask(self, who: int, tenant: str, name: str, amount: int, minutes: int = 60) -> LeaseAsk:
-        key = (tenant, name)
-        self.watch.asked[key] = max(self.watch.asked[key], amount)
+    def _ask(self, who: int, name: str, amount: int, minutes: int = 60) -> LeaseAsk:
         at = self.tills[who].now().timestamp()
         return LeaseAsk(name, f"task-{name}", "document-review", "standard", amount, at, at + 60 * minutes)
+
+    def _draw(self, who: int, steps: int, lease: tuple[str, str], call: str, worst: int) -> None:
+        ask = DrawAsk(call, 0, "classify", "embedded", worst, "0" * 64, self.tills[who].now().timestamp())
+        self._do(who, steps, "draw", lambda till: spending.draw(till, *lease, ask))
 
     @initialize(leases=st.lists(st.tuples(names, amounts, st.lists(worsts, max_size=4)), min_size=1, max_size=3))
     def begin(self, leases: list[tuple[str, int, list[int]]]) -> None:
@@ -187,37 +197,35 @@ class LedgerMachine(RuleBasedStateMachine):
         for name, amount, drawn in leases:
             self.reserve(0, TO_THE_END, "acme", name, amount, 300)
             for number, worst in enumerate(drawn):
-                at = self.tills[0].now().timestamp()
-                ask = DrawAsk(str(100 + number), 0, "classify", "embedded", worst, "0" * 64, at)
-                self._do(0, TO_THE_END, "draw", lambda till, name=name, ask=ask: spending.draw(till, "acme", name, ask))
+                self._draw(0, TO_THE_END, ("acme", name), str(100 + number), worst)
 
     @rule(who=who, steps=steps, tenant=tenants, name=names, amount=amounts, minutes=st.sampled_from((300, 30)))
     def reserve(self, who: int, steps: int, tenant: str, name: str, amount: int, minutes: int) -> None:
         """A run asks for its worst case."""
-        ask = self._ask(who, tenant, name, amount, minutes)
-        self._do(who, steps, "open", lambda till: spending.open_lease(till, tenant, ask, LIMITS))
+        ask = self._ask(who, name, amount, minutes)
+        self._do(who, steps, "open", lambda till: spending.open_lease(till, tenant, ask, LIMITS), amount)
 
     @rule(who=who, steps=steps, pick=picks, amount=amounts)
     def reopen(self, who: int, steps: int, pick: int, amount: int) -> None:
         """A run that was parked goes on."""
         tenant, name = self._lease(-1 - pick)
-        ask = self._ask(who, tenant, name, amount)
-        self._do(who, steps, "reopen", lambda till: spending.reopen(till, tenant, ask, LIMITS))
+        ask = self._ask(who, name, amount)
+        self._do(who, steps, "reopen", lambda till: spending.reopen(till, tenant, ask, LIMITS), amount)
 
     @rule(who=who, steps=steps, pick=picks, amount=amounts, minutes=st.sampled_from((0, 90)))
     def extend(self, who: int, steps: int, pick: int, amount: int, minutes: int) -> None:
         """A run is granted more money, or more time."""
         tenant, name = self._lease(pick)
-        ask = self._ask(who, tenant, name, amount, minutes)
+        ask = self._ask(who, name, amount, minutes)
         until = ask.expires_at
-        self._do(who, steps, "extend", lambda till: spending.extend(till, tenant, name, amount, LIMITS, until=until))
+        self._do(
+            who, steps, "extend", lambda till: spending.extend(till, tenant, name, amount, LIMITS, until=until), amount
+        )
 
     @rule(who=who, steps=steps, pick=picks, call=calls, worst=worsts)
     def draw(self, who: int, steps: int, pick: int, call: str, worst: int) -> None:
         """A call is about to be made."""
-        tenant, name = self._lease(pick)
-        ask = DrawAsk(call, 0, "classify", "embedded", worst, "0" * 64, self.tills[who].now().timestamp())
-        self._do(who, steps, "draw", lambda till: spending.draw(till, tenant, name, ask))
+        self._draw(who, steps, self._lease(pick), call, worst)
 
     @rule(who=who, steps=steps, pick=picks, cost=costs)
     def settle(self, who: int, steps: int, pick: int, cost: int) -> None:

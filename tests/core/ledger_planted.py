@@ -151,7 +151,7 @@ class _TwoTransactions(Stepping):
         self.inner.post(Posting(account))
         self.replica.wait()
         self.inner.post(Posting(None, lease, draw))
-        self.posted(self.replica, posting)
+        self.posted(posting)
 
 
 _RIGHT_OPEN, _RIGHT_REOPEN, _RIGHT_EXTEND = leases.open_lease, leases.reopen, leases.extend

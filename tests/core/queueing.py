@@ -1,4 +1,4 @@
-"""A queue in virtual time: work arrives by class, is shed or waits, and is taken at a fixed rate in the order decided."""
+"""A queue in virtual time: work arrives by class, is shed or waits, and is taken at a fixed rate in its turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Queue:
     lines: dict[Priority, deque[float]] = field(default_factory=lambda: {one: deque() for one in PRIORITIES})
     waits: dict[Priority, list[float]] = field(default_factory=lambda: {one: [] for one in PRIORITIES})
     shed: dict[Priority, list[float]] = field(default_factory=lambda: {one: [] for one in PRIORITIES})
-    turns: Turns = Turns()
+    turns: Turns = field(default_factory=Turns)
     free_at: float = NOON
 
     def load(self) -> Load:

@@ -24,10 +24,9 @@ class Crash(BaseException):
 
 
 class Replica:
-    """Works one thing at a time; `doing` is what it is about."""
+    """Works one thing at a time."""
 
     def __init__(self) -> None:
-        self.doing = ""
         self._turn, self._told = threading.Semaphore(0), threading.Semaphore(0)
         self._thread: threading.Thread | None = None
         self._dying = False
@@ -38,9 +37,9 @@ class Replica:
         """Whether it waits for its turn in the middle of something."""
         return self._thread is not None
 
-    def begin(self, doing: str, work: Callable[[], object]) -> None:
+    def begin(self, work: Callable[[], object]) -> None:
         """Begin a work, as far as its first step."""
-        self.doing, self._dying, self._broken = doing, False, None
+        self._dying, self._broken = False, None
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
         self._listen()
@@ -92,7 +91,7 @@ class Stepping:
 
     inner: Ledger
     replica: Replica
-    posted: Callable[[Replica, Posting], None]
+    posted: Callable[[Posting], None]
 
     def account(self, tenant: str) -> Account:
         """Return the account, a step later."""
@@ -113,7 +112,7 @@ class Stepping:
         """Post a step later, and answer another step later."""
         self.replica.wait()
         self.inner.post(posting)
-        self.posted(self.replica, posting)
+        self.posted(posting)
         self.replica.wait()
 
     def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:

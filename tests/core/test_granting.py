@@ -88,9 +88,7 @@ def test_a_rate_is_throttled_and_says_which(policy: TenantPolicy, code: str, sai
     assert said in str(refused.value)
 
 
-@given(
-    st.integers(1, 10**6), st.integers(1, 100), st.integers(1, 10**7), st.integers(1, 10**4), st.integers(1, 10**4)
-)
+@given(st.integers(1, 10**6), st.integers(1, 100), st.integers(1, 10**7), st.integers(1, 10**4), st.integers(1, 10**4))
 def test_the_time_to_retry_is_true(rate: int, burst: int, tokens: int, token_burst: int, wanted: int) -> None:
     """Whoever comes back at the promised time is let in, and whoever comes a microsecond earlier is not."""
     policy = tenant(

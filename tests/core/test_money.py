@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.completion import Prompt, Usage
-from shared.core.money import PRICES, cost, total, worst_case
+from shared.core.money import PRICES, cost, total
+from shared.core.policy import Policy
+from shared.core.pricing import worst_case
+from shared.core.routing import Candidate
+from shared.core.workflow import Step, Tokens
 from shared.errors import Permanent
 
 TOKENS = st.integers(0, 10**9)
@@ -32,10 +36,33 @@ def test_the_price_is_exact(model: str, tokens_in: int, tokens_out: int) -> None
     assert cost(Usage(model, tokens_in, tokens_out)) == ceil(exact)
 
 
+def step(most_in: int, most_out: int) -> Step:
+    """Return a step that may send and receive so many tokens."""
+    return Step("read", tool="classify", takes={}, tokens=Tokens(most_in=most_in, most_out=most_out))
+
+
 @given(model=MODELS, tokens_in=TOKENS, tokens_out=TOKENS)
 def test_the_worst_case_is_never_exceeded(model: str, tokens_in: int, tokens_out: int) -> None:
     """Whichever model answers, the same tokens cost at most the worst case."""
-    assert cost(Usage(model, tokens_in, tokens_out)) <= worst_case(tokens_in, tokens_out)
+    assert cost(Usage(model, tokens_in, tokens_out)) <= worst_case(Policy(), [step(tokens_in, tokens_out)])
+
+
+@given(prices=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=4))
+def test_the_worst_case_is_that_of_the_dearest_candidate(prices: list[tuple[int, int]]) -> None:
+    """Every byte of a prompt may be a token of a provider's: its bill for all of them fits, at any candidate's price."""
+    candidates = {
+        f"c{number}": Candidate(name=f"c{number}", provider="openai", model="m", tokens_in=fee, tokens_out=answer)
+        for number, (fee, answer) in enumerate(prices)
+    }
+    most = worst_case(Policy(candidates=candidates), [step(1000, 100)])
+    assert all(most * 1_000_000 >= 4000 * fee + 100 * answer for fee, answer in prices)
+
+
+def test_a_step_without_a_model_costs_nothing() -> None:
+    """Only steps that may ask a model are put aside for, each for itself."""
+    free, paid = Step("extract", tool="extract", takes={}), step(16_000, 512)
+    assert worst_case(Policy(), []) == worst_case(Policy(), [free]) == 0
+    assert worst_case(Policy(), [free, paid, paid]) == 2 * 341
 
 
 def test_each_call_is_rounded_for_itself() -> None:

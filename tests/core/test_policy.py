@@ -175,7 +175,7 @@ def test_no_entry_touches_another_tenant(entry: Any) -> None:
         assert policy.tenants["acme"] == LAST.tenants["acme"] or not problems
 
 
-@given(st.dictionaries(PARTS, VALUES).map(lambda said: json.dumps(said)) | st.text())
+@given(st.dictionaries(PARTS, VALUES).map(json.dumps) | st.text())
 def test_no_text_is_worse_than_refused(text: str) -> None:
     """Whatever the text is, there is a policy in force afterwards, and it is in order."""
     policy = read(text, kept).policy

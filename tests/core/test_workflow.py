@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.core.policy import Policy
+from shared.core.pricing import worst_case
 from shared.core.workflow import WORKFLOWS, Workflow, pipeline_input, workflow
 from shared.errors import NotFound, Permanent
 from shared.events.limits import CLAIM_CHECK
@@ -73,21 +75,21 @@ def test_a_step_gives_its_tools_what_they_need(flow: Workflow, step: Step) -> No
 
 @pytest.mark.parametrize(("flow", "step"), STEPS)
 def test_a_steps_limits_make_sense(flow: Workflow, step: Step) -> None:
-    """A step may be tried, ends in time, waits no shorter for each retry, and has money exactly if it has tokens."""
+    """A step may be tried, ends in time, waits no shorter for each retry, and costs exactly if it has tokens."""
     assert step.retry.attempts >= 1
     assert 0 < step.timeout < flow.timeout
     assert 0 < step.retry.interval <= step.retry.max_interval
     assert step.retry.backoff >= 1
-    assert (step.reserve > 0) == (step.tokens is not None)
+    assert (worst_case(Policy(), [step]) > 0) == (step.tokens is not None)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_a_workflow_as_a_whole_makes_sense(flow: Workflow) -> None:
-    """The checkpoint asks a result of the steps, the reserve is their sum, and a batch fits the events' positions."""
+    """The checkpoint asks a result of the steps, it may cost something, and a batch fits the events' positions."""
     assert gives(flow, flow.checkpoint.when, len(flow.steps))
     step, field = flow.checkpoint.when.split(".")
     assert get(flow.step(step).tool).gives.model_fields[field].annotation is bool
-    assert flow.reserve == sum(step.reserve for step in flow.steps) > 0
+    assert worst_case(Policy(), flow.steps) > 0
     assert 1 <= flow.max_documents < 1000
 
 

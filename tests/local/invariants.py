@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from local.sqlite.ledger import SqliteLedger
 from local.sqlite.records import SqliteRecords
+from shared.app.leases import lease_id
 from shared.core.recording import EntityRecord, extend
 from shared.core.task import Progress, Status, Task, evolve
 from shared.errors import Permanent
@@ -128,6 +130,7 @@ def _told_otherwise(seen: _Seen) -> Iterator[str]:
 
 
 def _miscounted(seen: _Seen) -> Iterator[str]:
+    """Compare four accounts of the same money: the events, the bill, the task, and the ledger."""
     bills = dict(seen.rows("SELECT event_id, cost_micro_usd FROM record_billing"))
     used = {
         event.id: event.data.cost_micro_usd
@@ -135,18 +138,54 @@ def _miscounted(seen: _Seen) -> Iterator[str]:
         for event in events
         if event.type == "usage.metered"
     }
-    if bills != used or len(bills) != seen.rows("SELECT COUNT(*) FROM record_billing")[0][0]:
+    if bills != used:
         yield f"{len(bills)} bills and {len(used)} usages differ"
     for task in seen.tasks:
-        metered = [event.data for event in seen.events[task.id] if event.type == "usage.metered"]
-        twice = [what for what, count in Counter((each.document, each.step) for each in metered).items() if count > 1]
-        if twice:
-            yield f"task {task.id} paid more than once for {twice}"
+        lines, wrong = _lines_of(seen.events[task.id])
+        yield from (f"the bill of task {task.id} {what}" for what in wrong)
+        if sorted(lines) != list(range(1, task.lines + 1)):
+            yield f"the bill of task {task.id} has the lines {sorted(lines)}, not 1 to {task.lines}"
+        corrected = sum(lines.values()) - sum(used[each.id] for each in seen.events[task.id] if each.id in used)
         billed = seen.rows("SELECT COALESCE(SUM(cost_micro_usd), 0) FROM record_billing WHERE task = ?", task.id)[0][0]
-        if task.spent != billed:
-            yield f"task {task.id} spent {task.spent} and was billed {billed}"
-        if task.reserved:
-            yield f"task {task.id} still has {task.reserved} set aside"
+        if task.spent != billed + corrected:
+            yield f"task {task.id} spent {task.spent} and was billed {billed + corrected}"
+        yield from _paid_twice(seen, task)
+        yield from _unsettled(seen, task)
+
+
+def _lines_of(events: list[AnyEvent]) -> tuple[dict[int, int], list[str]]:
+    """Return the lines of a bill with their last amounts, and what is wrong with how they came about."""
+    lines: dict[int, int] = {}
+    wrong = []
+    for said in (event.data for event in events if event.type in {"usage.metered", "usage.corrected"}):
+        if lines.get(said.line) != getattr(said, "was_micro_usd", None):
+            wrong.append(f"says something else of line {said.line} than before")
+        lines[said.line] = said.cost_micro_usd
+    return lines, wrong
+
+
+def _paid_twice(seen: _Seen, task: Task) -> Iterator[str]:
+    answers = Counter(
+        (event.data.document, event.data.step)
+        for event in seen.events[task.id]
+        if event.type == "usage.metered" and event.data.outcome == "answered"
+    )
+    twice = [what for what, count in answers.items() if count > 1]
+    if twice:
+        yield f"task {task.id} paid more than once for {twice}"
+
+
+def _unsettled(seen: _Seen, task: Task) -> Iterator[str]:
+    """A task that is over holds no money, and its lease paid what its bill says."""
+    lease = SqliteLedger(seen.database).lease(task.tenant, lease_id(task.id))
+    if lease is None:
+        if task.status is not Status.REJECTED:
+            yield f"task {task.id} has no lease"
+        return
+    if task.over and lease.state == "open":
+        yield f"the lease of task {task.id} is still open"
+    if lease.held or lease.settled != task.spent:
+        yield f"task {task.id} spent {task.spent}, its lease paid {lease.settled} and holds {lease.held}"
 
 
 def _left_behind(seen: _Seen) -> Iterator[str]:

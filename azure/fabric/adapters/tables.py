@@ -85,7 +85,10 @@ class TableTasks:
     def parked(self, *, limit: int) -> Sequence[Task]:
         """Return up to `limit` parked tasks of any tenant, those that wait longest first; reads all that are parked."""
         with verdicts("the table"):
-            found = [Task.model_validate_json(rows.body_of(one)) for one in self._table.client.query_entities("Parked eq true")]
+            found = [
+                Task.model_validate_json(rows.body_of(one))
+                for one in self._table.client.query_entities("Parked eq true")
+            ]
         return sorted(found, key=lambda task: (task.parked_at, task.id))[:limit]
 
     def commit(self, change: Change) -> None:

@@ -1,0 +1,198 @@
+"""`tenants`, `policy`, `stop` and `start`: what operators see and change while the fabric runs."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Person, Stop, print_json
+from local.controls import Fabric, controls
+from shared.errors import Permanent
+
+if TYPE_CHECKING:
+    from local.controls import Controls
+    from shared.core.policy import Policy
+    from shared.core.switches import Scope
+
+_LOOKS = 0.25
+On = Annotated[Fabric, typer.Option("--on", help="The fabric here, or the one on a cloud that the environment names.")]
+Tenant = Annotated[str, typer.Option(help="This tenant's work.")]
+Flow = Annotated[str, typer.Option(help="The work on this workflow.")]
+Everything = Annotated[bool, typer.Option("--all", help="All work.")]
+
+
+class Do(StrEnum):
+    """What is done with tenants."""
+
+    LIST = "list"
+    SHOW = "show"
+    SET = "set"
+
+
+class With(StrEnum):
+    """What is done with a policy."""
+
+    SHOW = "show"
+    CHECK = "check"
+    SET = "set"
+
+
+def tenants(
+    do: Annotated[Do, typer.Argument(help="List all, show one, or set its limits.")] = Do.LIST,
+    name: Annotated[str, typer.Argument(help="Which tenant.")] = "",
+    changes: Annotated[list[str] | None, typer.Argument(help="Limits, such as daily_budget=5000000.")] = None,
+    home: Home = HOME,
+    on: On = Fabric.HERE,
+    *,
+    as_json: Json = False,
+) -> None:
+    """See what tenants may spend, have spent and hold, or change a tenant's limits."""
+    from local import accounts  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
+
+    _check_words(do, name, changes or [])
+    with controls(on, home, _warn) as mine:
+        if do is Do.SET:
+            mine.put(_changed(mine, name, changes or []))
+        chosen = [name] if name else sorted(mine.tenants)
+        facts = [accounts.facts(mine, one, _known(mine, one)) for one in chosen]
+    if as_json:
+        for one in facts:
+            print_json(one)
+    elif do is Do.LIST:
+        accounts.print_all(facts)
+    else:
+        accounts.print_one(facts[0])
+
+
+def _check_words(do: Do, name: str, changes: list[str]) -> None:
+    if do is not Do.LIST and not name:
+        raise Stop(f"say which tenant: agentfabric tenants {do.value} NAME", USAGE)
+    if do is Do.LIST and name:
+        raise Stop("`tenants list` takes no name; `agentfabric tenants show NAME` shows one", USAGE)
+    if (do is Do.SET) != bool(changes):
+        raise Stop("limits are set as `agentfabric tenants set NAME daily_budget=5000000 …`", USAGE)
+
+
+def _changed(mine: Controls, name: str, changes: list[str]) -> str:
+    from shared.core.policy_edit import edit, values  # noqa: PLC0415
+
+    pairs = [change.partition("=") for change in changes]
+    if not all(sign for _, sign, _ in pairs):
+        raise Stop("write each limit as key=value, such as daily_budget=5000000", USAGE)
+    try:
+        return edit(mine.text(), name, values({key.strip(): value for key, _, value in pairs}))
+    except Permanent as error:
+        raise Stop(f"nothing was changed: {error}", USAGE) from error
+
+
+def _known(mine: Controls, name: str) -> Any:  # noqa: ANN401  a TenantPolicy, whose import is not for --help
+    found = mine.tenants.get(name)
+    if found is None:
+        raise Stop(f"no tenant {name!r}; there are {', '.join(sorted(mine.tenants))}", USAGE)
+    return found
+
+
+def policy(
+    do: Annotated[With, typer.Argument(help="Show the one written, check a file, or put one in force.")] = With.SHOW,
+    file: Annotated[Path | None, typer.Argument(help="A policy, as TOML.")] = None,
+    home: Home = HOME,
+    on: On = Fabric.HERE,
+) -> None:
+    """See the policy, check a file before it is used, or put one in force; a broken one changes nothing."""
+    from shared.core.policy_text import parse  # noqa: PLC0415
+
+    if (do is With.SHOW) != (file is None):
+        raise Stop("`policy show` takes no file, `policy check FILE` and `policy set FILE` take one", USAGE)
+    if file is not None and do is With.CHECK:
+        typer.echo(f"in order: {_described(_valid(file, parse))}")
+        return
+    with controls(on, home, _warn) as mine:
+        if file is None:
+            typer.echo(mine.text().rstrip("\n"))
+        else:
+            typer.echo(f"in force within a second: {_described(_valid(file, mine.put))}")
+
+
+def _valid(file: Path, use: Any) -> Policy:  # noqa: ANN401  from a text to its policy
+    try:
+        made: Policy = use(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, Permanent) as error:
+        raise Stop(f"{file} cannot be used: {error}", USAGE) from error
+    return made
+
+
+def _described(made: Policy) -> str:
+    counts = f"{len(made.tenants)} tenants, {len(made.candidates)} models"
+    return f"version {made.version}, {counts}"
+
+
+def stop(  # noqa: PLR0913  as above
+    reason: Annotated[str, typer.Option(help="Why; whoever is stopped reads it.")],
+    person: Person,
+    tenant: Tenant = "",
+    workflow: Flow = "",
+    home: Home = HOME,
+    on: On = Fabric.HERE,
+    *,
+    everything: Everything = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when no call is out any more.")] = False,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 300.0,
+) -> None:
+    """Stop new calls of models within a second: a tenant's, a workflow's, or all; what waits goes on after `start`."""
+    from shared.app import switches  # noqa: PLC0415
+
+    scope, name = _meant(tenant, workflow, everything=everything)
+    if not reason.strip():
+        raise Stop("--reason wants a reason", USAGE)
+    with controls(on, home, _warn) as mine:
+        made = switches.stop(mine, scope, name, by=person, reason=reason)
+        typer.echo(f"stopped: {made.stops}")
+        if wait:
+            _wait(mine, scope, name, patience)
+
+
+def _wait(mine: Controls, scope: Scope, name: str, patience: float) -> None:
+    """Wait until every process has seen the switch and no call is out."""
+    from shared.app import switches  # noqa: PLC0415
+    from shared.app.recent import EVERY  # noqa: PLC0415
+
+    seen, over = time.monotonic() + EVERY.total_seconds(), time.monotonic() + patience
+    while time.monotonic() < seen or not switches.quiet(mine, scope, name):
+        if time.monotonic() > over:
+            raise Stop(f"calls are still out after {patience:g} s; they end by themselves, or their leases do", FAILED)
+        time.sleep(_LOOKS)
+    typer.echo("all is quiet: no call is out")
+
+
+def start(
+    tenant: Tenant = "",
+    workflow: Flow = "",
+    home: Home = HOME,
+    on: On = Fabric.HERE,
+    *,
+    everything: Everything = False,
+) -> None:
+    """Let go on what `stop` stopped."""
+    from shared.app import switches  # noqa: PLC0415
+
+    scope, name = _meant(tenant, workflow, everything=everything)
+    with controls(on, home, _warn) as mine:
+        switches.start(mine, scope, name)
+        left = switches.switched(mine)
+    typer.echo("started" + "".join(f"; {one.stops} is still stopped by {one.by}: {one.reason}" for one in left))
+
+
+def _meant(tenant: str, workflow: str, *, everything: bool) -> tuple[Scope, str]:
+    if sum((bool(tenant), bool(workflow), everything)) != 1:
+        raise Stop("say what: --tenant NAME, --workflow NAME, or --all", USAGE)
+    if everything:
+        return "all", ""
+    return ("tenant", tenant) if tenant else ("workflow", workflow)
+
+
+def _warn(problem: str) -> None:
+    typer.echo(f"agentfabric: {problem}", err=True)

@@ -1,0 +1,193 @@
+"""The operators' verbs, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.models import CommandInfo
+
+from local.cli import limits
+from local.cli.verbs import app
+from local.sqlite.database import Database
+from local.sqlite.ledger import SqliteLedger
+from local.wiring import TENANT
+from shared.app import ledger
+from shared.core.draws import DrawAsk
+from shared.core.ledger import UNLIMITED, LeaseAsk
+from tests.contracts.ledger_contract import Till
+from tests.local.typed import DONE, FAILED, USAGE, Shell
+
+HOME = Path(".agentfabric")
+GOOD = "[tenants.local]\nmax_budget = 5\n[tenants.acme]\n"
+
+
+@pytest.fixture(autouse=True)
+def verbs_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line has the operators' verbs."""
+    known = {command.callback for command in app.registered_commands}
+    verbs = (limits.tenants, limits.policy, limits.stop, limits.start)
+    more = [CommandInfo(callback=verb) for verb in verbs if verb not in known]
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands, *more])
+
+
+def policy_file(shell: Shell, text: str) -> str:
+    """Write a policy and return its name."""
+    (shell.folder / "mine.toml").write_text(text, encoding="utf-8")
+    return "mine.toml"
+
+
+def test_tenants_are_listed_with_what_they_used(shell: Shell) -> None:
+    """Limits and what is used of them are in a line each, and in JSON for machines."""
+    said = shell.type("tenants")
+    assert said.code == DONE
+    assert "local" in said.out
+    assert "600,000" in said.out
+    (line,) = shell.type("tenants", "--json").lines
+    assert (line["tenant"], line["open_runs"], line["spent_today"]) == ("local", 0, 0)
+    assert line["limits"]["max_budget"] == 1_000_000
+
+
+def test_a_limit_is_changed(shell: Shell) -> None:
+    """A changed limit is shown at once, is in force for the next command, and the comments of the file stay."""
+    said = shell.type("tenants", "set", "local", "daily_budget=2_000_000", "priorities=standard,background")
+    assert said.code == DONE
+    assert "$2.00" in said.out
+    assert "as standard, background" in shell.type("tenants", "show", "local").out
+    assert "# per task" in (HOME / "policy.toml").read_text(encoding="utf-8")
+
+
+def test_a_tenant_is_added(shell: Shell) -> None:
+    """Setting a limit of somebody new makes a tenant of them, with the other limits at their defaults."""
+    assert shell.type("tenants", "set", "acme", "max_runs=3").code == DONE
+    assert [line["tenant"] for line in shell.type("tenants", "--json").lines] == ["acme", "local"]
+
+
+def test_the_new_limit_holds(shell: Shell) -> None:
+    """What is set is what submissions are measured by."""
+    assert shell.type("tenants", "set", TENANT, "max_budget=1").code == DONE
+    (shell.folder / "a.txt").write_text("Permission is hereby granted.", encoding="utf-8")
+    said = shell.type("submit", "a.txt")
+    assert said.code == FAILED
+    assert "you may spend on a task" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["tenants", "show"], "say which tenant"),
+        (["tenants", "list", "local"], "takes no name"),
+        (["tenants", "show", "nobody"], "no tenant 'nobody'; there are local"),
+        (["tenants", "show", "local", "max_runs=1"], "limits are set as"),
+        (["tenants", "set", "local"], "limits are set as"),
+        (["tenants", "set", "local", "max_runs"], "key=value"),
+        (["tenants", "set", "local", "max_runs="], "a whole number, not ''"),
+        (["tenants", "set", "local", "max_runs=0"], "greater than 0"),
+        (["tenants", "set", "local", "runs=1"], "a tenant has no runs; it has max_budget"),
+        (["tenants", "set", "UPPER", "max_runs=1"], "a tenant is called by"),
+        (["policy", "check"], "`policy check FILE`"),
+        (["policy", "show", "mine.toml"], "`policy show` takes no file"),
+        (["policy", "check", "nowhere.toml"], "nowhere.toml cannot be used"),
+        (["stop", "--reason", "x"], "say what"),
+        (["stop", "--all", "--tenant", "a", "--reason", "x"], "say what"),
+        (["stop", "--all", "--reason", " "], "--reason wants a reason"),
+        (["stop", "--all"], "--reason"),
+        (["start"], "say what"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(shell: Shell, words: list[str], complaint: str) -> None:
+    """Wrong usage ends with 2 and a sentence, and changes nothing."""
+    said = shell.type(*words)
+    assert (said.code, said.out) == (USAGE, "")
+    assert complaint in " ".join(said.err.replace("│", " ").split())
+    assert not (HOME / "policy.toml").exists()
+
+
+def test_a_policy_is_checked_before_it_is_used(shell: Shell) -> None:
+    """A file in order is described, one that is not is explained, and neither is put in force by that."""
+    said = shell.type("policy", "check", policy_file(shell, GOOD))
+    assert (said.code, "2 tenants, 1 models" in said.out) == (DONE, True)
+    said = shell.type("policy", "check", policy_file(shell, '[tenants.acme]\ndaily_budget = ""'))
+    assert said.code == USAGE
+    assert "tenants.acme.daily_budget" in said.err
+    assert not (HOME / "policy.toml").exists()
+
+
+def test_a_policy_is_put_in_force(shell: Shell) -> None:
+    """The file's text is what is in force; a broken one leaves it so."""
+    assert shell.type("policy", "set", policy_file(shell, GOOD)).code == DONE
+    assert shell.type("policy").out == GOOD
+    assert shell.type("policy", "set", policy_file(shell, "")).code == USAGE
+    assert shell.type("policy").out == GOOD
+
+
+def test_a_broken_file_is_told_and_the_last_good_one_holds(shell: Shell) -> None:
+    """Whoever broke the file with an editor reads what is wrong with it, while the limits stay."""
+    shell.type("policy", "set", policy_file(shell, GOOD))
+    shell.type("tenants")
+    (HOME / "policy.toml").write_text('[tenants.acme]\nmax_runs = ""', encoding="utf-8")
+    said = shell.type("tenants", "--json")
+    assert "tenants.acme.max_runs" in said.err
+    assert [line["tenant"] for line in said.lines] == ["acme"]
+
+
+def test_work_is_stopped_and_started(shell: Shell) -> None:
+    """A stop says what it stopped, is seen with its reason, and ends with a start."""
+    said = shell.type("stop", "--tenant", TENANT, "--reason", "a leak", "--as", "ann")
+    assert (said.code, said.out) == (DONE, "stopped: tenant local\n")
+    (line,) = shell.type("tenants", "--json").lines
+    assert line["stopped"] == "by ann: a leak"
+    assert "stopped by ann: a leak" in shell.type("tenants").out
+    said = shell.type("start", "--all")
+    assert said.out == "started; tenant local is still stopped by ann: a leak\n"
+    assert shell.type("start", "--tenant", TENANT).out == "started\n"
+
+
+def calling() -> None:
+    """Have a call out that nobody will end."""
+    database = Database(HOME / "fabric.db")
+    till = Till(SqliteLedger(database))
+    now = till.now().timestamp()
+    ask = LeaseAsk("lease", "task", "document-review", "standard", 100, now, 4e9)
+    ledger.open_lease(till, TENANT, ask, UNLIMITED)
+    ledger.draw(till, TENANT, "lease", DrawAsk("draw", 0, "classify", "embedded", 10, "0" * 64, now))
+    database.close()
+
+
+def _pass(passed: list[float], seconds: float) -> None:
+    passed[0] += seconds
+
+
+@pytest.mark.parametrize("words", [["--all"], ["--tenant", TENANT], ["--workflow", "document-review"]])
+def test_stop_waits_until_all_is_quiet(shell: Shell, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wait the verb comes back when no call is out, or says after its patience that some still are."""
+    passed = [0.0]
+    sleep = partial(_pass, passed)
+    monkeypatch.setattr("local.cli.limits.time", SimpleNamespace(monotonic=lambda: passed[0], sleep=sleep))
+    said = shell.type("stop", *words, "--reason", "x", "--wait")
+    assert (said.code, said.out.splitlines()[-1]) == (DONE, "all is quiet: no call is out")
+    assert passed[0] >= 0.5
+    calling()
+    said = shell.type("stop", *words, "--reason", "x", "--wait", "--patience", "7")
+    assert said.code == FAILED
+    assert "calls are still out after 7 s" in said.err
+
+
+def test_a_cloud_needs_its_settings(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever means a fabric on a cloud is told which settings name it."""
+    monkeypatch.delenv("TABLE_NAME", raising=False)
+    said = shell.type("tenants", "--on", "aws")
+    assert said.code == FAILED
+    assert "set TABLE_NAME" in said.err
+
+
+def test_verbs_print_json_a_machine_reads(shell: Shell) -> None:
+    """Each tenant is one JSON object on its own line."""
+    shell.type("tenants", "set", "acme", "max_runs=3")
+    assert [json.loads(line)["tenant"] for line in shell.type("tenants", "--json").out.splitlines()] == [
+        "acme",
+        "local",
+    ]
