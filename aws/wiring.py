@@ -73,6 +73,7 @@ def _factory(named: str) -> Callable[[], Ports]:
 def amazon() -> Ports:
     """Return the ports on AWS products; clients are made once per process, on first use."""
     from aws.adapters.bus import AmazonBus, Destinations  # noqa: PLC0415  SDKs load when they are needed
+    from aws.adapters.cache import DynamoCache  # noqa: PLC0415
     from aws.adapters.dead_letters import SqsDeadLetters  # noqa: PLC0415
     from aws.adapters.documents import S3Documents  # noqa: PLC0415
     from aws.adapters.dynamo import DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks  # noqa: PLC0415
@@ -80,12 +81,12 @@ def amazon() -> Ports:
     from aws.adapters.ledger import DynamoLedger  # noqa: PLC0415
     from aws.adapters.pipelines import ExpressPipelines  # noqa: PLC0415
     from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
+    from providers.deployments import Deployments  # noqa: PLC0415
     from shared.app.learned import Learned  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.policy import Policy  # noqa: PLC0415
     from shared.core.routes import Lane  # noqa: PLC0415
-    from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     table = os.environ["TABLE_NAME"]
@@ -101,6 +102,7 @@ def amazon() -> Ports:
         reviews=os.environ["REVIEWS_QUEUE_URL"],
         records=os.environ["RECORDS_QUEUE_URL"],
     )
+    policy = stored(settings, lambda: seed, _now, _log.error)
     return Ports(
         tasks=DynamoTasks(dynamo, table),
         outbox=DynamoOutbox(dynamo, table),
@@ -108,14 +110,14 @@ def amazon() -> Ports:
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
         documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
-        models=Extractive(),
+        models=Deployments(lambda: policy().candidates, os.environ),
         pipelines=ExpressPipelines(_express(), {"document-review": os.environ["STATE_MACHINE_ARN"]}),
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),
-        cache=None,
+        cache=DynamoCache(dynamo, table),
         learned=Learned(),
         settings=Recent(settings, _now),
-        policy=stored(settings, lambda: seed, _now, _log.error),
+        policy=policy,
         now=_now,
         dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
     )

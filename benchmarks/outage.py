@@ -314,7 +314,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     tasks = effort.pick(full=1_000, quick=1_000, tiny=60)
     outage = simulate(tasks, effort.pick(full=2.75, quick=2.75, tiny=0.25))
     if effort.size != "tiny":
-        Console(stderr=True).print(table(outage))
+        Console(stderr=True, width=110).print(table(outage))
     count = len(outage.jobs)
     calls = ", ".join(f"{number} of {kind}" for kind, number in sorted(outage.during.items()))
     yield Row("outage: tasks answered", "tasks", [outage.answered], target=at_least(count, "ours"), note=f"of {count}")

@@ -1,4 +1,4 @@
-"""The processes the router is measured in: ours, the libraries it is compared with, LiteLLM's proxy; and their environment.
+"""The processes the router is measured in: ours, libraries next to it, LiteLLM's proxy; and the peers' environment.
 
 Libraries are spoken to line by line, doors over HTTP on this machine alone.
 """
@@ -24,12 +24,13 @@ _ENVIRONMENT = _ROOT / ".venv-bench-models"
 _BIN = _ENVIRONMENT / "bin"
 _PYTHON = _BIN / "python"
 _SERVER = Path(__file__).with_name("router_server.py")
-_PACKAGES = ("litellm[proxy]", "pydantic-ai-slim")
+_PACKAGES = ("litellm[proxy]", "opentelemetry-sdk", "pydantic-ai-slim")
 INSTALL = (
     f".venv/bin/uv venv {_ENVIRONMENT.name} && .venv/bin/uv pip install --python {_ENVIRONMENT.name}/bin/python "
     + " ".join(f"'{package}'" for package in _PACKAGES)
 )
 _QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
+SideName = Literal["ours", "litellm", "litellm-traced", "pydantic-ai"]
 _STARTS_WITHIN = 240.0  # seconds: the proxy imports for many
 _STOPS_WITHIN = 20.0
 _OK = 200
@@ -49,18 +50,17 @@ def find() -> Path | None:
 
 
 def _works() -> bool:
-    code = "from importlib.metadata import version as v; v('litellm'), v('pydantic-ai-slim')"
+    code = "from importlib.metadata import version as v; v('litellm'), v('opentelemetry-sdk'), v('pydantic-ai-slim')"
     return _PYTHON.exists() and not subprocess.run([_PYTHON, "-c", code], check=False).returncode  # noqa: S603
 
 
 class Side:
     """A process that makes calls when asked."""
 
-    def __init__(self, name: Literal["ours", "litellm", "pydantic-ai"], python: Path | None = None) -> None:
+    def __init__(self, name: SideName, python: Path | None = None) -> None:
         spare_our_names = "-P"  # this folder stays out of a peer's path
-        command: list[str | Path] = (
-            [python, spare_our_names, _SERVER, name] if python else [sys.executable, "-m", "benchmarks.router_server", name]
-        )
+        ours, theirs = (sys.executable, "-m", "benchmarks.router_server"), (python or "", spare_our_names, _SERVER)
+        command: list[str | Path] = [*(theirs if python else ours), name]
         self._process = subprocess.Popen(  # noqa: S603  our own words
             command, cwd=_ROOT, env=os.environ | _QUIET, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

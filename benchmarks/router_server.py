@@ -1,4 +1,4 @@
-"""One side's process: for each line `KIND COUNT` it prints the seconds of processor and of clock that so many calls took.
+"""One side's process: for each line `KIND COUNT` it prints the seconds of processor and of clock those calls took.
 
 Run by the interpreter that has the side's packages, so it imports nothing of ours before it is told to be ours. The
 line `memory` is answered with the process's peak in MB.
@@ -82,10 +82,7 @@ def _at(desk: Any) -> Work:  # noqa: ANN401  known by name only
 
 
 def _litellm() -> tuple[str, dict[str, Work]]:
-    litellm: Any = import_module("litellm")
-    litellm.suppress_debug_info = True
-    told: list[float] = []
-    litellm.success_callback = [lambda call, *_: told.append(call["response_cost"])]  # their record of a call
+    litellm, told = _recording()
     pool = [deployment("pool", number) for number in range(DEPLOYMENTS)]
     plain = [deployment("pool", number, limited=False) for number in range(DEPLOYMENTS)]
     down = deployment("down", 0, answer="litellm.InternalServerError")
@@ -95,9 +92,34 @@ def _litellm() -> tuple[str, dict[str, Work]]:
         "limits": ("pool", litellm.Router(model_list=pool, **LIMITED)),
         "fallback": ("down", litellm.Router(model_list=[down, *pool[1:]], **LIMITED, **backed)),
     }
-    return f"LiteLLM {version('litellm')}", {
-        kind: _asking(router, group, told) for kind, (group, router) in routers.items()
-    }
+    kinds = {kind: _asking(router, group, told) for kind, (group, router) in routers.items()}
+    return f"LiteLLM {version('litellm')}", kinds
+
+
+def _litellm_traced() -> tuple[str, dict[str, Work]]:
+    """Return LiteLLM with its own spans; a process of its own, because its callbacks are for all its routers."""
+    litellm, told = _recording()
+    telemetry: Any = import_module("litellm.integrations.opentelemetry")
+    exporter: Any = import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter").InMemorySpanExporter()
+    litellm.callbacks = [telemetry.OpenTelemetry(config=telemetry.OpenTelemetryConfig(exporter=exporter))]
+    pool = [deployment("pool", number) for number in range(DEPLOYMENTS)]
+    asking = _asking(litellm.Router(model_list=pool, **LIMITED), "pool", told)
+
+    def work(count: int) -> None:
+        asking(count)
+        assert len(exporter.get_finished_spans()) >= count
+        exporter.clear()
+
+    return f"LiteLLM {version('litellm')}, traced", {"limits": work}
+
+
+def _recording() -> tuple[Any, list[float]]:
+    """Return LiteLLM, and where it writes down what each call cost."""
+    litellm: Any = import_module("litellm")
+    litellm.suppress_debug_info = True
+    told: list[float] = []
+    litellm.success_callback = [lambda call, *_: told.append(call["response_cost"])]
+    return litellm, told
 
 
 LIMITED: dict[str, Any] = {
@@ -155,7 +177,7 @@ def _pydantic_ai() -> tuple[str, dict[str, Work]]:
     return name, {kind: asking(model) for kind, model in kinds.items()}
 
 
-_SIDES = {"ours": _ours, "litellm": _litellm, "pydantic-ai": _pydantic_ai}
+_SIDES = {"ours": _ours, "litellm": _litellm, "litellm-traced": _litellm_traced, "pydantic-ai": _pydantic_ai}
 
 
 if __name__ == "__main__":

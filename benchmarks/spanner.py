@@ -6,17 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.material import NOON, events_of
 from benchmarks.runner import Effort, Row, at_least, seconds
 from local.stack import state
 from local.stack.parts import all_parts
 from local.stack.supervisor import Supervisor
-from shared.core.recording import EntityRecord, Recording, decide
 from shared.core.routes import Route
 from shared.events.catalog import AnyEvent
 
@@ -27,26 +26,38 @@ _RETRY_DELAY = 0.02  # the emulator names no delay of its own
 _SESSIONS = {"GOOGLE_CLOUD_SPANNER_MULTIPLEXED_SESSIONS_FOR_RW": "false"}  # it loses half the transactions on those
 _LIMIT = "limit: blind commits"
 _PATIENCE, _PAUSE = 300.0, 0.05
-_TABLES = {
-    "Entities": ("Tenant", "Entity", "Last", "Chain", "UpdatedAt"),
-    "Inbox": ("Tenant", "Entity", "Sequence", "EventId", "AppliedAt"),
-    "Audit": ("Tenant", "Entity", "Sequence", "EventId", "Type", "Task", "Time", "Body", "Chained", "RecordedAt"),
-    "Billing": (
-        *("EventId", "Tenant", "Task", "Entity", "Sequence", "Step", "Model"),
-        *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion", "RecordedAt"),
-    ),
-}
 
-
-Rows = Mapping[str, Sequence[tuple[Any, ...]]]
+Mutation = tuple[str, str, Sequence[str], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What is said about one entity, and the rows that the record makes of each event, by table."""
+    """What is said about one entity, and the mutations that the recorder commits for each event."""
 
     events: Sequence[AnyEvent]
-    commits: Sequence[Rows]
+    commits: Sequence[Sequence[Mutation]]
+
+
+class Noted:
+    """Stands for a database that takes every commit, and notes its mutations."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Mutation]] = []
+
+    def batch(self, **_: object) -> Noted:
+        """Begin a commit."""
+        self.commits.append([])
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Note a mutation: insert, update and what else there is."""
+        return lambda *what: self.commits[-1].append((name, *what))
 
 
 def rows(effort: Effort) -> Iterator[Row]:
@@ -61,7 +72,7 @@ def rows(effort: Effort) -> Iterator[Row]:
 _APPLIED = (
     "One event after another, 19 of each entity; each side on a fresh emulator, the two taking turns entity by entity."
     " Ours: `SpannerRecords.apply`, which checks the order, chains the hash and commits the rows. The limit: a blind"
-    " commit of the same rows for each event, decided and hashed beforehand."
+    " commit of the same mutations for each event, noted beforehand."
 )
 _PUSHED = (
     "Published by the Pub/Sub adapter with the entity as ordering key, pushed by the emulator to functions-framework,"
@@ -89,25 +100,13 @@ def _row(
 
 
 def _entity(number: int) -> Entity:
-    events = events_of(f"e{number}")
-    head, commits = EntityRecord(events[0].tenant, events[0].entity), list[Rows]()
-    for event in events:
-        recording = decide(head, {}, event, NOON)
-        head = recording.record
-        commits.append(_rows_of(recording))
-    return Entity(events, commits)
+    from gcp.adapters.spanner import SpannerRecords  # noqa: PLC0415  the SDK, for this subject alone
 
-
-def _rows_of(recording: Recording) -> Rows:
-    from google.cloud.spanner_v1 import COMMIT_TIMESTAMP  # noqa: PLC0415  the SDK, for this subject alone
-
-    found = {
-        "Entities": [astuple(recording.record)],
-        "Inbox": [(row.tenant, row.entity, row.sequence, row.event_id) for row in recording.audit],
-        "Audit": [astuple(row) for row in recording.audit],
-        "Billing": [astuple(row) for row in recording.billing],
-    }
-    return {table: [(*row, COMMIT_TIMESTAMP) for row in rows] for table, rows in found.items() if rows}
+    events, noted = events_of(f"e{number}"), Noted()
+    database: Any = noted
+    records = SpannerRecords(database)
+    assert {records.apply(event, NOON) for event in events} == {"applied"}
+    return Entity(events, noted.commits)
 
 
 def _applied(entities: Sequence[Entity]) -> tuple[float, float]:
@@ -167,12 +166,11 @@ def _publish(database: Database, topic: str, entities: Sequence[Entity]) -> None
 
 
 def _commit(database: Database, entity: Entity) -> None:
-    """Commit the rows of each event, unread."""
-    for rows in entity.commits:
+    """Commit each event's mutations, unread."""
+    for mutations in entity.commits:
         with database.batch(default_retry_delay=_RETRY_DELAY) as batch:
-            for table, values in rows.items():
-                put = batch.insert_or_update if table == "Entities" else batch.insert
-                put(table, _TABLES[table], values)
+            for name, *what in mutations:
+                getattr(batch, name)(*what)
 
 
 def _count(entities: Sequence[Entity]) -> int:

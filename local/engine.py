@@ -7,7 +7,7 @@ engine on the same folder goes on. One engine works at a time; others may submit
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,7 +24,6 @@ from shared.app.commit import relay
 from shared.app.parking import next_due, resume_due
 from shared.core.routes import Route
 from shared.errors import FabricError
-from shared.models.extractive import Extractive
 
 SOURCE = "/local/engine"
 ATTEMPTS = 5
@@ -54,9 +53,6 @@ class Engine:
         self.database = Database(home / "fabric.db" if home else None)
         self.express = aws.Express(clock)
         self.ports = wiring.embedded(self.database, self.express, clock.now)
-        # All effects of a delivery are rows of this file, so they commit together; a paid call is none of them,
-        # and its intent must be committed before it is made.
-        self._together = self.database.transaction if isinstance(self.ports.models, Extractive) else nullcontext
         self.broker = Broker(self.database)
         self.documents = LocalDocuments(self.database)
         self.azure = Azure(self.database, clock.now)
@@ -97,6 +93,14 @@ class Engine:
         while not self.work(heard) and not enough():
             self.clock.wait(_TURN_SECONDS)
 
+    def _together(self) -> AbstractContextManager[object]:
+        """Let all effects of a delivery commit together: they are rows of this file.
+
+        A call that somebody bills is none of them, and its intent must be committed before it is made.
+        """
+        free = all(route.embedded for route in self.ports.policy().routes)
+        return self.database.transaction() if free else nullcontext()
+
     def _is_idle(self, patience: float) -> bool:
         wait = self._seconds_to_next()
         return wait is None or wait > patience
@@ -115,7 +119,7 @@ class Engine:
         """Return how long nothing is due, or None when nothing will be."""
         now = self.clock.now().timestamp()
         parked = next_due(self.ports)
-        moments = [self.broker.next_due(), self.azure.next_due(), parked and parked.timestamp()]
+        moments = [self.broker.next_due(), self.azure.next_due(), parked.timestamp() if parked else None]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - now) if due else None
 

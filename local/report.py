@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.padding import Padding
 from rich.text import Text
@@ -211,7 +211,8 @@ def _compared(cost: Cost, ledger: Mapping[str, Any]) -> str:
     settled, held = ledger["settled_micro_usd"], ledger["held_micro_usd"]
     agrees = "agrees to the micro-dollar" if settled == cost.total else f"differs by {usd(abs(settled - cost.total))}"
     out = f", {usd(held)} held by calls that are out" if held else ""
-    return f"ledger: lease {ledger['state']}, {usd(settled)} settled of {usd(ledger['leased_micro_usd'])}{out}: {agrees}"
+    of = usd(ledger["leased_micro_usd"])
+    return f"ledger: lease {ledger['state']}, {usd(settled)} settled of {of}{out}: {agrees}"
 
 
 def _priced(cost: Cost) -> str:

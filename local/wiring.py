@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from local.policies import policy_of
 from local.sqlite.broker import Broker, SqliteDeadLetters
+from local.sqlite.cache import SqliteCache
 from local.sqlite.documents import LocalDocuments
 from local.sqlite.ledger import SqliteLedger
 from local.sqlite.records import SqliteRecords
 from local.sqlite.settings import SqliteSettings
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
+from providers.deployments import Deployments
 from shared.app.learned import Learned
 from shared.app.recent import Recent
-from shared.models.extractive import Extractive
 from shared.ports import Pipelines, Ports
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def using(mine: Ports) -> Iterator[None]:
 def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetime]) -> Ports:
     """Return the ports of a fabric whose every part is in this process."""
     settings = SqliteSettings(database)
+    policy = policy_of(database.path.parent if database.path else None, settings, now, _log.error)
     return Ports(
         tasks=SqliteTasks(database),
         outbox=SqliteOutbox(database),
@@ -71,14 +73,14 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         journal=SqliteJournal(database),
         approvals=SqliteApprovals(database),
         documents=LocalDocuments(database),
-        models=Extractive(),
+        models=Deployments(lambda: policy().candidates, os.environ),
         pipelines=pipelines,
         records=SqliteRecords(database),
         ledger=SqliteLedger(database),
-        cache=None,
+        cache=SqliteCache(database),
         learned=Learned(),
         settings=Recent(settings, now),
-        policy=policy_of(database.path.parent if database.path else None, settings, now, _log.error),
+        policy=policy,
         now=now,
         dead_letters=SqliteDeadLetters(database),
     )

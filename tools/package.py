@@ -45,7 +45,7 @@ class Recipe:
 
 RECIPES = {
     "azure": Recipe(
-        ("azure/fabric", "shared"),
+        ("azure/fabric", "providers", "shared"),
         {"function_app.py": "function_app.py", "host.json": "host.json", "azure/requirements.txt": "requirements.txt"},
     ),
     "gcp": Recipe(
@@ -54,7 +54,7 @@ RECIPES = {
         left_out=frozenset({"gcp/main.py"}),  # it stands at the root
     ),
 }
-AWS_SOURCES = ("template.yaml", "samconfig.toml", "aws", "shared", "statemachines")
+AWS_SOURCES = ("template.yaml", "samconfig.toml", "aws", "providers", "shared", "statemachines")
 CLOUDS = ("aws", *RECIPES)
 
 

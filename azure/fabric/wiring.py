@@ -120,20 +120,22 @@ def storage() -> Ports:
 
     from azure.fabric.adapters import tables  # noqa: PLC0415
     from azure.fabric.adapters.blobs import BlobDocuments  # noqa: PLC0415
+    from azure.fabric.adapters.cache import TableCache  # noqa: PLC0415
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
     from azure.fabric.adapters.ledger import TableLedger  # noqa: PLC0415
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
     from azure.fabric.adapters.settings import TableSettings  # noqa: PLC0415
+    from providers.deployments import Deployments  # noqa: PLC0415
     from shared.app.learned import Learned  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.routes import Route  # noqa: PLC0415
-    from shared.models.extractive import Extractive  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
     table = tables.Table(TableClient.from_connection_string(account, TABLE))
     settings, seed = TableSettings(table), _seed()
+    policy = stored(settings, lambda: seed, _now, _log.error)
     return Ports(
         tasks=tables.TableTasks(table),
         outbox=tables.TableOutbox(table),
@@ -141,14 +143,14 @@ def storage() -> Ports:
         journal=tables.TableJournal(table),
         approvals=tables.TableApprovals(table),
         documents=BlobDocuments(ContainerClient.from_connection_string(account, CONTAINER)),
-        models=Extractive(),
+        models=Deployments(lambda: policy().candidates, os.environ),
         pipelines=cast("Pipelines", _named(os.environ["PIPELINES"])()),
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=TableLedger(table),
-        cache=None,
+        cache=TableCache(table),
         learned=Learned(),
         settings=Recent(settings, _now),
-        policy=stored(settings, lambda: seed, _now, _log.error),
+        policy=policy,
         now=_now,
     )
 

@@ -32,15 +32,16 @@ def _named(task: str) -> str:
 Task = Annotated[str, typer.Argument(help="The task's id.", callback=_named)]
 
 
-def submit(
+def submit(  # noqa: PLR0913  what a client can say is what the verb takes
     documents: Annotated[list[Path], typer.Argument(help="The documents of the task.")],
     person: Person,
     entity: Annotated[str, typer.Option(help="What the documents belong to; its events stay in order.")] = "",
     taxonomy: Annotated[str, typer.Option(help="A .toml file, `general` or `licences`.")] = "general",
     key: Annotated[str, typer.Option(help="Idempotency key; the same key is the same task.")] = "",
     budget: Annotated[int | None, typer.Option(help="What it may cost, in micro-USD, before it asks for more.")] = None,
-    priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.STANDARD,
     home: Home = HOME,
+    *,
+    priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.STANDARD,
 ) -> None:
     """Submit one task and return at once; `resume` or `run` does the work."""
     from local.clouds import aws  # noqa: PLC0415

@@ -38,6 +38,7 @@ for verb in (
     stack.up,
     stack.down,
     stack.doctor,
+    drill.drill,
 ):
     app.command()(verb)
 

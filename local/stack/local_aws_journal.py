@@ -162,6 +162,9 @@ class Journal:
         keep = self._persistence
         wrapped = {"__ministack_format__": keep._state_format_version(name), "payload": state}  # noqa: SLF001
         path = Path(keep.STATE_DIR) / f"{name}.json"
+        if isinstance(state, dict) and all(map(_is_empty, state.values())):  # what holds nothing need not be loaded
+            path.unlink(missing_ok=True)
+            return
         fresh = path.with_suffix(".fresh")
         fresh.write_text(json.dumps(wrapped, default=keep._json_default))  # noqa: SLF001  nothing public
         fresh.replace(path)
@@ -185,6 +188,10 @@ class Journal:
                 break
             pause.wait(_PAUSE_SECONDS)
         self._executions.go_on()
+
+
+def _is_empty(value: Any) -> bool:  # noqa: ANN401  ministack's own: a dict for an account's request, or all of it
+    return not getattr(value, "_data", value)
 
 
 def defines(service: str, method: str, path: str, target: str) -> bool:

@@ -29,6 +29,18 @@ def approval_id(task: str, document: int) -> str:
     return derive("approval", task, document)
 
 
+def budget_approval_id(task: Task) -> str:
+    """Return the id of the approval by which the task's run asks for more money."""
+    return derive("budget", task.id, task.run)
+
+
+def unasked(ports: Ports, task: Task) -> tuple[Approval, ...]:
+    """Return what a task that is about to end asked for to go on, as nobody's business any more."""
+    if task.parked_for != "budget":
+        return ()
+    return (approvals.withdraw(ports.approvals.find(task.tenant, budget_approval_id(task))),)
+
+
 def request_approval(ports: Ports, tenant: str, task: str, document: int, *, source: str) -> Approval:
     """Ask for a document's approval, once, and return it."""
     current = ports.tasks.load(tenant, task)
@@ -100,9 +112,9 @@ def _rule(
     latest = [found]
 
     def decide(task: Task) -> Decision:
-        stored = ports.approvals.find(tenant, approval)
         # A task that was parked meanwhile waits for it in another run.
-        ruled = ruling(stored.model_copy(update={"run": task.run}))
+        stored = ports.approvals.find(tenant, approval).model_copy(update={"run": task.run})
+        ruled = ruling(stored)
         latest[0] = ruled.approval
         if not ruled.facts and ruled.approval == stored:
             return Decision(task)

@@ -20,10 +20,9 @@ from shared.errors import Permanent, Throttled, Transient
 from shared.events.routing import ModelRouted, Refused
 
 if TYPE_CHECKING:
-    from shared.app.learned import Learned
     from shared.app.purse import Paid, Purse, Terms, Ticket
     from shared.core.routing import Pick, Refusal, Route
-    from shared.ports import Models
+    from shared.ports import Learned, Models
 
 Kind = Literal["first", "fallback", "retry", "repair", "hedge"]
 _ITS_OWN_FAULT = frozenset({"provider-credentials", "unknown-deployment"})  # a refusal that no prompt can mend

@@ -7,6 +7,7 @@ a crash may have left unsent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.app import leases
@@ -90,10 +91,9 @@ def bill_the_rest(ports: Ports, task: Task, lease: Lease | None, source: str) ->
         return False
     billed = False
     for entry, charges in leases.unbilled(ports, task, lease):
-        spending = Spending(charges=charges)
         name = derive(task.run_id, entry.document, entry.step, "bill", *(charge.draw for charge in charges))
         cause = Cause(name, task.tenant, task.id, task.entity, source)
-        change(ports, cause, lambda now, entry=entry, spending=spending: bill(now, entry, spending))
+        change(ports, cause, partial(bill, entry=entry, spending=Spending(charges=charges)))
         billed = True
     return billed
 

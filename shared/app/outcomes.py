@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.app.approvals import approval_id
+from shared.app.approvals import approval_id, unasked
 from shared.app.commit import change
 from shared.app.findings import findings
 from shared.core import task as tasks
@@ -36,7 +36,7 @@ def record_document(ports: Ports, tenant: str, task: str, document: int, *, sour
     def decide(now: Task) -> Decision:
         if tasks.is_settled(now, document):
             return Decision(now)
-        return tasks.settle(now, _reviewed(ports, now, document))
+        return _ended(ports, now, tasks.settle(now, _reviewed(ports, now, document)))
 
     return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
 
@@ -64,10 +64,17 @@ def fail_document(ports: Ports, tenant: str, task: str, document: int, why: Fail
             reason=why.reason[:1000],
             cost_micro_usd=cost,
         )
-        decision = tasks.settle(now, failed)
-        return replace(decision, approvals=_withdrawn(ports, now, document)) if decision.facts else decision
+        decision = _ended(ports, now, tasks.settle(now, failed))
+        if not decision.facts:
+            return decision
+        return replace(decision, approvals=(*decision.approvals, *_withdrawn(ports, now, document)))
 
     return change(ports, cause, decide, claim=f"settle:{current.run_id}:{document}")
+
+
+def _ended(ports: Ports, before: Task, decision: Decision) -> Decision:
+    """Withdraw what the task asked for to go on, when it ends with this document all the same."""
+    return replace(decision, approvals=unasked(ports, before)) if decision.task.over else decision
 
 
 def _withdrawn(ports: Ports, task: Task, document: int) -> tuple[Approval, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app import leases, switches
 from shared.app.admission import held_back, yields
-from shared.app.approvals import tick_approval
+from shared.app.approvals import budget_approval_id, tick_approval
 from shared.app.commit import change
 from shared.app.tasks import cancel
 from shared.core import approval as approvals
@@ -43,11 +43,6 @@ class Wait(NamedTuple):
     code: ParkedFor
     reason: str
     until: datetime | None = None
-
-
-def budget_approval_id(task: Task) -> str:
-    """Return the id of the approval by which the task's run asks for more money."""
-    return derive("budget", task.id, task.run)
 
 
 def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:

@@ -7,24 +7,25 @@ retry reads what was paid for already, whoever answered then.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from shared.app import ledger, switches
+from shared.app.crew import Threads
 from shared.app.leases import charge_of, lease_id
-from shared.app.purse import Kept, Terms, Ticket
+from shared.app.purse import Kept, LedgerDown, Terms, Ticket
 from shared.app.router import Router
 from shared.core import caching
 from shared.core.draws import DrawAsk, Outcome
-from shared.core.routing import routes
 from shared.core.stepping import Spending
 from shared.errors import Permanent, Transient
 from shared.events.ids import derive
 from shared.events.usage import UsageSaved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from shared.app.purse import Paid
     from shared.core.completion import Completion, Prompt
@@ -36,12 +37,12 @@ if TYPE_CHECKING:
     from shared.ports import Models, Ports
 
 UNKNOWN_OUTCOME = "unknown-outcome"
+_SETTLES = 3
 
 
 def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) -> Models:
     """Return the models of one attempt at a step."""
     policy, task = ports.policy(), purse.task
-    known = routes(policy.candidates.values())
     tenant = policy.tenants[task.tenant]
     terms = Terms(
         tenant=task.tenant,
@@ -60,8 +61,21 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         and tenant.cache
         and any(one.provider != "extractive" for one in policy.candidates.values()),
     )
-    router = Router(ports.models, lambda: known, lambda: ports.now().timestamp(), ports.learned, ports.cache)
+    router = Router(
+        ports.models,
+        lambda: policy.routes,
+        lambda: ports.now().timestamp(),
+        ports.learned,
+        ports.cache,
+        _crew() if step.hard else None,
+    )
     return router.bound(purse, terms)
+
+
+@cache
+def _crew() -> Threads:
+    """Return the threads for calls that race each other, one crew for the process."""
+    return Threads()
 
 
 @dataclass(slots=True)
@@ -139,7 +153,7 @@ class LeasePurse:
 
     def _lost(self, found: Draw) -> None:
         """Charge a call that an earlier attempt made and whose end nobody knows; the policy says what then."""
-        self._keep(ledger.unknown(self.ports, found.tenant, found.lease, found.id))
+        self._tell(ledger.unknown, found.id)
         if self.ports.policy().on_unknown != "pay-again":
             what = f"a call of step {found.step} may have been paid for {found.worst} micro-USD; its end is not known"
             raise Permanent(what, code=UNKNOWN_OUTCOME)
@@ -151,17 +165,24 @@ class LeasePurse:
         outcome = Outcome(cost, usage.tokens_in, usage.tokens_out, answer)
         with self._lock:
             self._paid[ticket.id] = paid
-            self._keep(ledger.settle(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id, outcome))
+            for more in reversed(range(_SETTLES)):  # the answer is paid for, and nowhere but here
+                try:
+                    self._tell(ledger.settle, ticket.id, outcome)
+                except LedgerDown:
+                    if not more:
+                        raise
+                else:
+                    return
 
     def unknown(self, ticket: Ticket) -> None:
         """Pay the worst case: nobody knows whether the provider did the work."""
         with self._lock:
-            self._keep(ledger.unknown(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id))
+            self._tell(ledger.unknown, ticket.id)
 
     def release(self, ticket: Ticket) -> None:
         """Take all of it back: the provider did nothing."""
         with self._lock:
-            self._keep(ledger.release(self.ports, self.task.tenant, lease_id(self.task.id), ticket.id))
+            self._tell(ledger.release, ticket.id)
 
     def note(self, fact: Fact) -> None:
         """Write down what was decided and why."""
@@ -170,5 +191,9 @@ class LeasePurse:
         with self._lock:
             self._notes.append(fact)
 
-    def _keep(self, drawn: Draw) -> None:
-        self._draws[drawn.id] = drawn
+    def _tell(self, what: Callable[..., Draw], draw: str, *more: Outcome) -> None:
+        """Write down what became of a call."""
+        try:
+            self._draws[draw] = what(self.ports, self.task.tenant, lease_id(self.task.id), draw, *more)
+        except Transient as down:
+            raise LedgerDown(str(down), retry_after=down.retry_after) from down

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from shared.core.completion import Completion
+from shared.errors import Transient
 from shared.events.task import Priority
 
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from shared.events.envelope import Fact
 
 Paid = Literal["answered", "repaired", "failed", "hedged"]
+
+
+class LedgerDown(Transient):
+    """The ledger could not be written: no provider's fault, and no reason to ask another one."""
 
 
 class Ticket(NamedTuple):

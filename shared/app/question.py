@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app.calls import Busy, Calls, Kind, Said
+from shared.app.purse import LedgerDown
 from shared.core.completion import Completion, NoAnswer, Prompt, Repair
 from shared.core.health import WELL
 from shared.core.phrasing import most_tokens_in
@@ -118,6 +119,8 @@ class Question:
         """Call, and note what an answer that did not come means for the question."""
         try:
             said = call()
+        except LedgerDown:
+            raise
         except Throttled as error:
             self.waits.append(error.retry_after)
             self.calls.after = f"{pick.route.name} throttled"

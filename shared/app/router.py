@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from shared.app.calls import Calls
-from shared.app.learned import Learned
+from shared.app.learned import Learned as InProcess
 from shared.app.question import Question
 from shared.core import caching
 from shared.core.answers import complaint
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shared.app.purse import Purse, Terms
     from shared.core.completion import Completion, Prompt
     from shared.core.routing import Route
-    from shared.ports import Cache, Models
+    from shared.ports import Cache, Learned, Models
 
 _LOG = logging.getLogger(__name__)
 _KEPT = timedelta(days=1)
@@ -38,7 +38,7 @@ class Router:
     models: Models
     routes: Callable[[], tuple[Route, ...]]
     now: Callable[[], float]
-    learned: Learned = field(default_factory=Learned)
+    learned: Learned = field(default_factory=InProcess)
     cache: Cache | None = None
     crew: Crew | None = None
 

@@ -14,8 +14,8 @@ from shared.app.paying import UNKNOWN_OUTCOME, LeasePurse, models_for
 from shared.core import stepping
 from shared.core.pricing import worst_case
 from shared.core.stepping import Call, Spending
-from shared.core.workflow import Step, workflow
 from shared.core.task import PARKED
+from shared.core.workflow import Step, workflow
 from shared.errors import FabricError, Permanent, Throttled, Transient
 from shared.events.catalog import Cause
 from shared.events.ids import Position, TaskId, Tenant, derive

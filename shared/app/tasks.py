@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.app import leases
 from shared.app.admission import grant
-from shared.app.approvals import approval_id
+from shared.app.approvals import approval_id, unasked
 from shared.app.commit import change, create
 from shared.core import task as tasks
 from shared.core.admission import Submission, admit, tenant_policy
@@ -114,4 +114,4 @@ def _withdrawn(ports: Ports, task: Task) -> tuple[Approval, ...]:
     """Return the task's pending approvals as nobody's business any more."""
     waiting = (document for document, done in enumerate(task.progress) if done is tasks.Progress.WAITING)
     asked = (ports.approvals.find(task.tenant, approval_id(task.id, document)) for document in waiting)
-    return tuple(map(withdraw, asked))
+    return (*map(withdraw, asked), *unasked(ports, task))

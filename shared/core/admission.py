@@ -39,7 +39,7 @@ def admit(submission: Submission, policy: TenantPolicy, worst_of: Callable[[Work
     """Return the budget of the task, in micro-USD.
 
     It is what the client names, else the run's worst case: a run whose budget is used up pauses and asks for more.
-    Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for more documents than one task takes.
+    Raises Forbidden for a workflow or a budget the tenant may not have, Permanent for too many documents.
     """
     if submission.workflow not in policy.workflows:
         allowed = ", ".join(policy.workflows)

@@ -28,6 +28,7 @@ class Rate(NamedTuple):
 
 
 NEVER_USED = Bucket()
+_row = tuple.__new__  # makes a bucket as its class does, in half the time
 
 
 def level(bucket: Bucket, rate: Rate, now: float) -> float:
@@ -42,16 +43,16 @@ def take(bucket: Bucket, rate: Rate, amount: float, now: float) -> Bucket | None
     """
     there, at = bucket
     per_minute, burst = rate
-    if bucket == NEVER_USED:
+    # As `level` has it, spelled out: this is asked twice for each request there is.
+    if at == 0.0 and bucket == NEVER_USED:
         return Bucket(burst - amount, now)
-    # As `_level` has it, spelled out: this is asked twice for each request there is.
     elapsed = round((now - at) * _MICRO)
     if elapsed > 0:
         there += elapsed * per_minute / _MINUTE
         at = now
     if there >= burst:
-        return Bucket(burst - amount, at)
-    return Bucket(there - amount, at) if there >= amount else None
+        return _row(Bucket, (burst - amount, at))
+    return _row(Bucket, (there - amount, at)) if there >= amount else None
 
 
 def refund(bucket: Bucket, rate: Rate, amount: float) -> Bucket:

@@ -15,7 +15,7 @@ WAYS: tuple[str, ...] = get_args(By)
 
 @dataclass(slots=True)
 class Share:
-    """One group's part of the bill; `wasted` is what brought no answer: failed calls and those nobody knows the end of."""
+    """One group's part of the bill; `wasted` brought no answer: failed calls, and those nobody knows the end of."""
 
     name: str
     calls: int = 0

@@ -30,6 +30,7 @@ from shared.events.task import Priority
 _RUN_ENDS = 5.0  # seconds; nobody knows when the next run ends
 MONEY_RETURNS = 5.0  # seconds; background runs give theirs back at their next step
 REASON = "within its rates and budgets"
+_row = tuple.__new__  # makes a row as its class does, in half the time
 
 
 class Ask(NamedTuple):
@@ -65,31 +66,34 @@ def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now:
     may not use, `quota-used-up`.
     """
     lease, task, workflow, priority, amount, wanted, turned_away = ask
-    if priority not in tenant.priorities:
-        raise Forbidden(f"your work may be {' or '.join(tenant.priorities)}, not {priority}", code="priority")
+    priorities, asking, reading, most_runs, limits = tenant.bounds
+    if priority not in priorities:
+        raise Forbidden(f"your work may be {' or '.join(priorities)}, not {priority}", code="priority")
     name, version, books, runs, requests, tokens, turned, waits = account
-    asked = take(requests, tenant.requests, 1, now)
-    used = take(tokens, tenant.tokens, wanted, now) if wanted else tokens
+    asked = take(requests, asking, 1, now)
+    used = take(tokens, reading, wanted, now) if wanted else tokens
     if asked is None or used is None:
         raise _too_fast(account, tenant, wanted, now)
-    if runs >= tenant.max_runs:
-        raise _too_many(runs, tenant.max_runs)
-    drawn = Account(name, version, books, runs, asked, used, turned + turned_away, waits)
+    if runs >= most_runs:
+        raise _too_many(runs, most_runs)
     if waits and priority != "interactive":
         _leave_for_others(account, policy, tenant, amount, now)
-    limits, until = tenant.money, now + policy.runs.lease_seconds
-    posting = open_lease(drawn, None, LeaseAsk(lease, task, workflow, priority, amount, now, until), limits)
+    drawn = _row(Account, (name, version, books, runs, asked, used, turned + turned_away, waits))
+    until = now + policy.runs.lease_seconds
+    wants = _row(LeaseAsk, (lease, task, workflow, priority, amount, now, until))
+    posting = open_lease(drawn, None, wants, limits)
     after, made, _ = posting
     if made is None or after is None:
         raise AssertionError("a lease that nobody has is opened")
-    return Grant(posting, made, REASON, _left(after, made, limits), turned_away)
+    return _row(Grant, (posting, made, REASON, _left(after, made, limits), turned_away))
 
 
 def _left(account: Account, lease: Lease, limits: Limits) -> int:
     """Return the tenant's rest in the lease's windows, as `ledger.left` does for any; each grant asks for it."""
-    day, month = lease.windows
-    today, this_month = account.books[day], account.books[month]
-    return min(limits.day - today.settled - today.open, limits.month - this_month.settled - this_month.open)
+    (day, month), books = lease.windows, account.books
+    (settled_today, open_today), (settled, opened) = books[day], books[month]
+    today, this_month = limits[0] - settled_today - open_today, limits[1] - settled - opened
+    return today if today < this_month else this_month  # noqa: FURB136  twice as fast as `min`
 
 
 def held_by_others(account: Account, tenant: TenantPolicy, amount: int, now: float) -> bool:

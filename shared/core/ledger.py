@@ -139,6 +139,7 @@ class LeaseAsk(NamedTuple):
 NOTHING = Posting()
 UNLIMITED = Limits()
 _EMPTY = Book()
+_row = tuple.__new__  # makes a row as its class does, in half the time: admission opens a lease for each request
 
 
 @lru_cache(maxsize=8)
@@ -169,10 +170,8 @@ def open_lease(account: Account, lease: Lease | None, ask: LeaseAsk, limits: Lim
     windows = windows_at(ask.at)
     more = _sum(ask.amount)
     id_, task, workflow, priority, _, _, expires_at = ask
-    return Posting(
-        _taken(account, ask.id, windows, limits, more),
-        Lease(id_, account.tenant, task, workflow, priority, more, windows, expires_at),
-    )
+    lease_row = (id_, account.tenant, task, workflow, priority, more, windows, expires_at, 0, 0, 0, 0, "open", 1)
+    return _row(Posting, (_taken(account, id_, windows, limits, more), _row(Lease, lease_row), None))
 
 
 def extend(account: Account, lease: Lease, amount: int, limits: Limits, *, until: float = 0.0) -> Posting:
@@ -243,19 +242,20 @@ def _taken(account: Account, id_: str, windows: tuple[str, ...], limits: Limits,
     if id_ in waits:
         waits = {name: wait for name, wait in waits.items() if name != id_}
     books = _set_aside(books, windows, limits, more)
-    return Account(tenant, version + 1, books, runs + 1, requests, tokens, turned_away, waits)
+    return _row(Account, (tenant, version + 1, books, runs + 1, requests, tokens, turned_away, waits))
 
 
 def _set_aside(books: Mapping[str, Book], windows: tuple[str, ...], limits: Limits, more: int) -> Mapping[str, Book]:
     """Return the books with so much more open in these windows; Forbidden when a limit does not allow it."""
     after = dict(books)
     for window, limit in zip(windows, limits, strict=True):
-        if window not in after:
-            after = _recent(after, window)
-        settled, opened = after.get(window, _EMPTY)
+        book = after.get(window)
+        if book is None:
+            after, book = _recent(after, window), _EMPTY
+        settled, opened = book
         if settled + opened + more > limit and more:
             raise _used_up(window, settled, opened, limit, more)
-        after[window] = Book(settled, opened + more)
+        after[window] = _row(Book, (settled, opened + more))
     return after
 
 

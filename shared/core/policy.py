@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.core.buckets import Rate
 from shared.core.ledger import Limits
-from shared.core.routing import EMBEDDED, Candidate, embedded
+from shared.core.routing import EMBEDDED, Candidate, Route, embedded, routes
 from shared.events.ids import Tenant
 from shared.events.task import Priority
 
@@ -46,6 +46,11 @@ class TenantPolicy(BaseModel):
     cache: bool = True
 
     @cached_property
+    def bounds(self) -> Bounds:
+        """What each request is measured by, at hand."""
+        return Bounds(self.priorities, self.requests, self.tokens, self.max_runs, self.money)
+
+    @cached_property
     def requests(self) -> Rate:
         """How fast it may ask."""
         return Rate(self.requests_per_minute, self.request_burst)
@@ -59,6 +64,16 @@ class TenantPolicy(BaseModel):
     def money(self) -> Limits:
         """What it may spend."""
         return Limits(self.daily_budget, self.monthly_budget)
+
+
+class Bounds(NamedTuple):
+    """A tenant's limits as decisions read them."""
+
+    priorities: tuple[Priority, ...]
+    requests: Rate
+    tokens: Rate
+    runs: int
+    money: Limits
 
 
 class PriorityClass(BaseModel):
@@ -138,6 +153,11 @@ class Policy(BaseModel):
     classes: Classes = Classes()
     runs: Runs = Runs()
     on_unknown: OnUnknown = "pay-again"
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """The candidates, as decisions read them."""
+        return routes(self.candidates.values())
 
     @model_validator(mode="after")
     def _named_alike(self) -> Self:

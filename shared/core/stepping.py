@@ -5,7 +5,6 @@ What was used is always billed, once: by a failed attempt, too, and by one whose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -149,6 +148,7 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
             tokens += charge.tokens_in + charge.tokens_out
             facts.append(_metered(task, entry, charge, lines))
         elif known.cost != charge.cost:
+            tokens += charge.tokens_in + charge.tokens_out  # of what nobody knew the end of, none were known
             facts.append(_corrected(task, entry, charge, known))
         billed[charge.draw] = Line(line=known.line if known else lines, cost=charge.cost)
     if not facts:

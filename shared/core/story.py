@@ -60,8 +60,7 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         "",
     ),
     "model.routed": lambda said: (
-        f"document {said.document}: {said.step} asks {said.deployment} ({_attempt(said)}),"
-        f" {usd(said.worst_micro_usd)} at most, which leaves {usd(said.left_micro_usd)}",
+        f"document {said.document}: {said.step} asks {said.deployment} ({_attempt(said)}), {_at_most(said)}",
         "; ".join([said.reason, *(f"not {one.deployment}: {one.reason}" for one in said.refused)]),
     ),
     "usage.saved": lambda said: (
@@ -125,6 +124,10 @@ def _tokens(used: Any) -> str:  # noqa: ANN401  a fact of one type
 def _attempt(routed: Any) -> str:  # noqa: ANN401  a fact of one type
     how = routed.kind if routed.attempt == 1 else f"{routed.kind}, attempt {routed.attempt}"
     return f"{how}, after {routed.after}" if routed.after else how
+
+
+def _at_most(routed: Any) -> str:  # noqa: ANN401  a fact of one type
+    return f"{usd(routed.worst_micro_usd)} at most, which leaves {usd(routed.left_micro_usd)}"
 
 
 def _about(asked: Any) -> str:  # noqa: ANN401  a fact of one type

@@ -130,10 +130,10 @@ SETTLED = frozenset({Progress.REVIEWED, Progress.FAILED, Progress.CANCELLED})
 
 
 class Task(BaseModel):
-    """What a client asked for and how far it is. `version` counts its commits, `lines` those of its bill, `tokens` what
-    they name.
+    """What a client asked for and how far it is.
 
-    Amounts are micro-USD. `budget` is leased from the tenant's; `parked_for` says what a parked task waits for.
+    `version` counts its commits, `lines` those of its bill, `tokens` what they name. Amounts are micro-USD.
+    `budget` is leased from the tenant's; `parked_for` says what a parked task waits for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -216,7 +216,7 @@ def _progressed(task: Task, document: int, kind: str) -> dict[str, object]:
 
 
 def submit(task: Task, *, reason: str = "", left: int | None = None, turned_away: int = 0) -> Decision:
-    """Accept a new task whose submission was found in order, within its budget; `left` is its tenant's, in micro-USD."""
+    """Accept a new task whose submission was found in order; `left` is what its tenant has left, in micro-USD."""
     facts = (
         TaskSubmitted(
             workflow=task.workflow,

@@ -96,8 +96,9 @@ class Workflow:
 
     Who may grant a run more money, and how long it waits for that, is `budget_policy`'s to say.
 
-    A review that waits runs each document's pipeline as a whole by `pipeline_retry`. What it then writes it tries by
-    `bookkeeping_retry`, for hours: giving up would leave a document without an ending.
+    A review that waits runs each document's pipeline as a whole by `pipeline_retry`, for minutes: a home store that is
+    restarted is no document's fault. What it then writes it tries by `bookkeeping_retry`, for hours: giving up would
+    leave a document without an ending.
     """
 
     name: str
@@ -108,7 +109,7 @@ class Workflow:
     budget_policy: ApprovalPolicy = field(
         default_factory=lambda: ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * DAY),))
     )
-    pipeline_retry: Retry = field(default_factory=Retry)
+    pipeline_retry: Retry = field(default_factory=lambda: Retry(attempts=10, max_interval=60.0))
     bookkeeping_retry: Retry = field(
         default_factory=lambda: Retry(attempts=60, interval=2.0, backoff=2.0, max_interval=600.0)
     )

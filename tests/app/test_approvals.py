@@ -8,17 +8,21 @@ import pytest
 
 from local.wiring import TENANT
 from shared.app.approvals import approval_id, tick_approval
+from shared.app.commit import change
 from shared.app.tasks import cancel
+from shared.core import task as tasks
 from shared.core.approval import Approval, ApprovalPolicy, Level, Person
 from shared.core.task import Progress, Status
 from shared.core.workflow import DOCUMENT_REVIEW, WORKFLOWS, Checkpoint
 from shared.errors import Forbidden, NotFound, Permanent
+from shared.events.catalog import Cause
 from tests.app.faults import Rivalry
 from tests.app.world import OWNER, REVIEWER, SOURCE, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shared.core.task import Task
     from shared.ports import Ports
 
 DEE = Person(name="dee", roles=("reviewer",))
@@ -312,3 +316,44 @@ def test_an_approval_belongs_to_its_tenant(world: World) -> None:
     task, _ = world.asked()
     with pytest.raises(NotFound):
         tick_approval(world.ports, "acme", approval_id(task.id, 0), source=SOURCE)
+
+
+def next_run(world: World, task: Task) -> Task:
+    """Park a task and let it go on as its next run."""
+    cause = Cause(f"pause-{task.run}", TENANT, task.id, task.entity, SOURCE)
+    change(world.ports, cause, lambda now: tasks.park(now, "throttled", "too many calls", world.clock.now()))
+    change(world.ports, replace(cause, id=f"on-{task.run}"), lambda now: tasks.resume(now, "again"))
+    return change(world.ports, replace(cause, id=f"placed-{task.run}"), tasks.place)
+
+
+def test_a_decision_is_owed_once_however_many_runs_there_are(world: World) -> None:
+    """The next run waits for what the first one asked, and whoever decides reaches the run that waits now."""
+    task, approval = world.asked()
+    again = next_run(world, task)
+    assert world.request(again).id == approval.id
+    assert world.vote(approval).run == again.run == 2
+    assert world.told(task).count("approval.requested") == 1
+    assert world.record(again).status is Status.COMPLETED
+
+
+def test_people_may_decide_while_the_task_is_parked(world: World) -> None:
+    """A decision counts while nobody works for the task; its next run finds it made."""
+    task, approval = world.asked()
+    cause = Cause("pause", TENANT, task.id, task.entity, SOURCE)
+    change(world.ports, cause, lambda now: tasks.park(now, "stopped", "by an operator", world.clock.now()))
+    assert world.vote(approval).status == "approved"
+    waits = world.load(task)
+    assert (waits.status, waits.progress) == (Status.PARKED, (Progress.DECIDED,))
+    assert world.record(task).status is Status.COMPLETED
+
+
+def test_a_decision_of_an_earlier_run_may_be_repeated_after_the_end(world: World) -> None:
+    """The same vote again, and the clock's late tick, change nothing, though the task had another run and is over."""
+    task, approval = world.asked()
+    world.vote(approval)
+    world.record(next_run(world, task))
+    over, told = world.load(task), world.told(task)
+    assert over.over
+    assert world.vote(approval).status == "approved"
+    assert tick_approval(world.ports, TENANT, approval.id, source=SOURCE).status == "approved"
+    assert (world.load(task), world.told(task)) == (over, told)

@@ -53,7 +53,7 @@ ONCE = {
     "task.completed": 1,
 }
 # A call whose end was lost is made once more: it is chosen and billed once more then, and corrected when it turns up.
-# One whose answer was kept is not: that is money saved. An outage, unlike a crash, lives to tell that an attempt failed.
+# One whose answer was kept is not: that is money saved. An outage, unlike a crash, tells that an attempt failed.
 AGAIN = {"step.started", "step.failed", "model.routed", "usage.metered", "usage.corrected", "usage.saved"}
 
 

@@ -84,7 +84,7 @@ def test_a_lost_answer_does_not_pay_again(world: World) -> None:
 
 
 def test_a_crash_between_intent_and_result_is_another_attempt(world: World) -> None:
-    """The intent is there and the result is not: the step is tried again, counted, and the lost call charged in full."""
+    """The intent is there and the result is not: the step is tried again, counted; the lost call is charged in full."""
     task, results = extracted(world)
     world.models.faults = [RuntimeError("the process is gone")]  # type: ignore[list-item]
     with pytest.raises(RuntimeError):
@@ -95,9 +95,9 @@ def test_a_crash_between_intent_and_result_is_another_attempt(world: World) -> N
     entry = world.entry(task, "classify")
     assert (entry.attempt, entry.done) == (2, True)
     stored = world.load(task)
-    assert stored.spent == entry.cost == bill(world, task) == world.lease(task).settled - lost.settled
+    assert stored.spent == entry.cost == bill(world, task) == world.lease(task).settled > lost.settled
     assert world.told(task).count("step.started") == 3
-    assert world.told(task).count("usage.metered") == 1
+    assert world.told(task).count("usage.metered") == 2
 
 
 def test_a_permanent_failure_is_final(world: World) -> None:
@@ -121,7 +121,7 @@ def test_a_passing_failure_is_final_at_the_last_attempt_only(world: World) -> No
         with pytest.raises(Transient):
             world.step(task, "classify", results)
         world.clock.wait(60)
-        assert (world.lease(task).settled, world.lease(task).held) == (0, 0)
+        assert world.lease(task).held == 0
     finals = [event.data.final for event in world.published(task.id) if event.type == "step.failed"]
     assert finals == [False] * (attempts - 1) + [True]
     lost = [event.data for event in world.published(task.id) if event.type == "usage.metered"]
@@ -238,7 +238,7 @@ def test_nothing_is_paid_after_the_end(world: World) -> None:
 
 @pytest.mark.parametrize("answer", ["well", "badly"])
 def test_a_call_in_flight_when_the_task_is_cancelled_is_billed(world: World, answer: str) -> None:
-    """The end bills the worst case of what is still out; what it really cost replaces that, and the result is refused."""
+    """The end bills the worst case of what is out; what it really cost replaces that, and the result is refused."""
     task, results = extracted(world)
     world.ports = replace(
         world.ports,

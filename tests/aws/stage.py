@@ -205,7 +205,7 @@ class Stage:
 
     def publish(self) -> int:
         """Let the publisher relay what is unsent."""
-        return int(publisher.handler(sample("schedule.json"), None)["sent"])
+        return int(publisher.handler(sample("schedule.json"), None)["EventsRelayed"])
 
     def written(self) -> dict[str, int]:
         """Count the rows of every table that holds state."""

@@ -29,6 +29,7 @@ class Throttled:
         self.load = tasks.load
         self.last_sequence = tasks.last_sequence
         self.page = tasks.page
+        self.parked = tasks.parked
 
     def commit(self, change: Change) -> None:
         """Commit, or ask for another attempt."""

@@ -131,7 +131,7 @@ def test_a_step_that_stays_busy_fails_its_document(stage: Stage) -> None:
         execution = stage.run_pipeline(task)
     assert (execution.status, execution.error) == ("FAILED", "attempts-used-up")
     failed = next(event.data for event in stage.said(task) if event.type == "document.failed")
-    assert (failed.step, failed.code, failed.reason) == ("classify", "attempts-used-up", "slow down")
+    assert (failed.step, failed.code, failed.reason) == ("classify", "attempts-used-up", "no model answered: slow down")
 
 
 @pytest.mark.parametrize(

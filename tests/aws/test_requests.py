@@ -164,7 +164,6 @@ MALFORMED: dict[str, tuple[Json, Json, int, str, str]] = {
     "another kind of reference": ({"taxonomy": _ref("https://x.example/a")}, {}, 400, "unknown-scheme", "uri"),
     "missing taxonomy": ({"taxonomy": _ref("blob:" + SHA)}, {}, 400, "document-missing", "uri"),
     "large taxonomy": ({"taxonomy": _ref("blob:x", size=50_000_000)}, {}, 413, "oversize", "taxonomy"),
-    "budget too small": ({"budget_micro_usd": 1}, {}, 400, "budget-too-small", "budget_micro_usd"),
     "too many documents": ({"documents": [_ref("blob:x")] * 41}, {}, 400, "too-many", "documents"),
     "unknown tenant": ({}, {f"{CLAIMS}.tenant": "nobody"}, 403, "unknown-tenant", ""),
     "no authorizer": ({}, {"requestContext.authorizer": None}, 401, "unauthenticated", "tenant"),

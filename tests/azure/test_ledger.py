@@ -43,7 +43,7 @@ class TableStore:
 
 
 class TestTableLedger(LedgerContract, LedgerStorm):
-    usual = 400
+    usual = 300
 
     @pytest.fixture
     def store(self, storage_account: str) -> TableStore:

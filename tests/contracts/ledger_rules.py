@@ -63,6 +63,18 @@ def problems(seen: Seen, limits: Limits = UNLIMITED) -> list[str]:
     return [*_of_the_books(seen, limits), *(wrong for lease in seen.leases for wrong in _of_a_lease(lease, seen))]
 
 
+def unbooked(seen: Seen) -> list[str]:
+    """Return where the books have not what the leases have booked, while no window is so old that it was left out."""
+    booked = sum(lease.booked for lease in seen.leases)
+    books = seen.account.books.items()
+    settled = {kind: sum(book.settled for window, book in books if window.startswith(kind)) for kind in _KINDS}
+    return [
+        f"the {kind}s' books have {there}, the leases booked {booked}"
+        for kind, there in settled.items()
+        if there != booked
+    ]
+
+
 def unended(seen: Seen) -> list[str]:
     """Return what has not come to its end although nobody is at work any more and all time is over."""
     left = [f"lease {lease.id} is {lease.state}" for lease in seen.leases if lease.state == "open"]

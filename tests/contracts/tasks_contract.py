@@ -253,7 +253,7 @@ class TasksContract:
         assert list(store.tasks.parked(limit=10)) == [task]
 
     def test_who_waits_longest_is_found_first(self, store: Store) -> None:
-        """A limit leaves out those that were parked last, whatever their names, their zone, their fractions of a second."""
+        """A limit leaves out those that were parked last, whatever their names, zones and fractions of a second."""
         east = timezone(timedelta(hours=9))
         moments = {
             "task-d": AT.replace(microsecond=0),
@@ -274,7 +274,7 @@ class TasksContract:
         assert [task.id for task in store.tasks.parked(limit=2)] == ["task-1", "task-2"]
 
     def test_parked_tasks_of_all_tenants_are_found(self, store: Store) -> None:
-        """One scheduler serves every tenant: the same id of two tenants is two parked tasks, the longer waiting first."""
+        """One scheduler serves every tenant: the same id of two tenants is two parked tasks, the older first."""
         parked(store, minutes=1, tenant="acme")
         parked(store, tenant="other")
         assert [task.tenant for task in store.tasks.parked(limit=10)] == ["other", "acme"]
@@ -283,7 +283,7 @@ class TasksContract:
 
     @pytest.mark.parametrize("end", ["resumed", "cancelled", "settled"])
     def test_a_task_that_waits_no_more_is_not_found(self, store: Store, end: str) -> None:
-        """A task leaves the list when it goes on, is cancelled, or ends by its last document, and the next one moves up."""
+        """A task leaves the list when it goes on, is cancelled or ends, and the next one moves up."""
         task = parked(store)
         next_one = parked(store, "task-2", minutes=1)
         why = DocumentFailed(
@@ -308,7 +308,7 @@ class TasksContract:
         assert [(one.id, one.run) for one in found] == [(meanwhile.id, 1), ("task-1", 2)]
 
     def test_a_parked_task_that_changes_is_found_as_it_is_now(self, store: Store) -> None:
-        """What happens to a task while it waits neither hides it nor moves it back, and the newest version is returned."""
+        """What happens to a task while it waits neither hides it nor moves it back; its newest version is returned."""
         task = parked(store)
         parked(store, "task-2", minutes=1)
         store.tasks.commit(also(task, entry=entry_of(task)))

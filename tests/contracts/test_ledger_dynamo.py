@@ -15,7 +15,7 @@ from shared.core.ledger import UNLIMITED, Account, Posting
 from shared.errors import Conflict, Permanent, Transient
 from tests.contracts.amazon import client, make_table, refusing
 from tests.contracts.ledger_contract import AT, LedgerContract, Till, ask, call, opened
-from tests.contracts.ledger_storm import LedgerStorm
+from tests.contracts.ledger_storm import LedgerStorm, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +68,11 @@ class DynamoStore:
         """Return the port; the client may be shared."""
         return DynamoLedger(self._shared, self.table)
 
+    def drop(self) -> None:
+        """Forget everything."""
+        self.dynamo.delete_table(TableName=self.table)
+        self.table = make_table(self.dynamo)
+
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Throttle the table."""
@@ -82,7 +87,13 @@ def store(dynamo: Any) -> DynamoStore:
 
 
 class TestDynamoLedger(LedgerContract, LedgerStorm):
-    usual = 400
+    usual = 300
+    most = 500  # for each transaction moto copies all there is
+
+    def anew(self, store: Store) -> None:
+        """Drop the table."""
+        assert isinstance(store, DynamoStore)
+        store.drop()
 
     @pytest.mark.parametrize(
         ("code", "verdict"),

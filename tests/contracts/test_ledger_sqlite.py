@@ -8,7 +8,8 @@ import pytest
 from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from tests.contracts.ledger_contract import LedgerContract
-from tests.contracts.ledger_storm import LedgerStorm
+from tests.contracts.ledger_storm import LedgerStorm, storm
+from tests.core.ledger_planted import PLANTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +53,12 @@ class TestSqliteLedger(LedgerContract, LedgerStorm):
         store = SqliteStore(tmp_path / "ledger.db")
         yield store
         store.close()
+
+    @pytest.mark.parametrize(
+        "bug", ["loses the conflict check", "closes without returning", "forgets the books", "settles twice"]
+    )
+    def test_a_storm_finds_planted_bugs(self, store: SqliteStore, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Threads that spend with a bug are found out by whoever looks at the rows."""
+        PLANTED[bug](monkeypatch)
+        with pytest.raises((AssertionError, ValueError)):
+            storm(store, ("acme", "other"), "planted", 4_000)

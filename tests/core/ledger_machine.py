@@ -7,10 +7,10 @@ held to the rules of `tests.contracts.ledger_rules`, and the step from the rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,96 +19,18 @@ from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from shared.app import ledger as spending
 from shared.core.draws import DrawAsk, Outcome
-from shared.core.ledger import Draw, Lease, LeaseAsk, Limits, Posting
-from tests.contracts.ledger_rules import Seen, everything, problems, unended
+from shared.core.ledger import LeaseAsk, Posting
+from tests.contracts.ledger_rules import everything, problems, unended
+from tests.core.ledger_watch import LIMITS, STATES, TENANTS, Errand, Watch
 from tests.core.replica import Replica, Stepping
 
 if TYPE_CHECKING:
     from shared.ports import Ledger
 
 EVENING = datetime(2026, 11, 30, 22, tzinfo=UTC)  # a day and a month end while it works
-LIMITS = Limits(day=600, month=900)
-TENANTS = ("acme", "other")
 SKEWS = (0, 600, -600)
-STATES = ("open", "unknown", "settled", "released")
-MAY_FOLLOW = {
-    None: {"open"},
-    "open": {"settled", "unknown", "released"},
-    "unknown": {"settled", "released"},
-    "released": {"open", "settled"},
-    "settled": set[str](),
-}
 
 Work = Callable[[spending.Treasury], object]
-
-
-class Errand(NamedTuple):
-    """What a replica is about: since when, and for how much money."""
-
-    doing: str
-    began: datetime
-    asked: int = 0
-
-
-class Watch:
-    """What was stored before, and what may follow it."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.before = {tenant: Seen(ledger.account(tenant), [], {}) for tenant in TENANTS}
-        self._dropped: set[str] = set()
-
-    def posted(self, errand: Errand, posting: Posting, now: datetime) -> None:
-        """Compare what was posted with what was stored before it."""
-        tenant = next(row.tenant for row in posting if row is not None)
-        before, after = self.before[tenant], everything(self._ledger, tenant)
-        wrong = [*problems(after, LIMITS), *self._unbooked(tenant, before, after)]
-        leases = {lease.id: lease for lease in before.leases}
-        if posting.lease is not None:
-            wrong += _of_the_lease(errand.doing, leases.get(posting.lease.id), posting.lease, now)
-            wrong += _too_much(errand, leases.get(posting.lease.id), posting.lease)
-        if posting.draw is not None:
-            name = posting.draw.lease
-            found = {drawn.id: drawn for drawn in before.draws.get(name, [])}
-            wrong += _of_the_draw(leases[name], found.get(posting.draw.id), posting.draw, errand.began)
-        assert wrong == [], f"{errand.doing}: {posting}"
-        self.before[tenant] = after
-
-    def _unbooked(self, tenant: str, before: Seen, after: Seen) -> Iterator[str]:
-        """What leases have booked is in the books, as long as no window is so old that it was left out."""
-        if before.account.books.keys() - after.account.books.keys():
-            self._dropped.add(tenant)
-        booked = sum(lease.booked for lease in after.leases)
-        for kind in () if tenant in self._dropped else ("day", "month"):
-            books = sum(book.settled for window, book in after.account.books.items() if window.startswith(kind))
-            if books != booked:
-                yield f"the {kind}s' books have {books}, the leases booked {booked}"
-
-
-def _too_much(errand: Errand, before: Lease | None, after: Lease) -> Iterator[str]:
-    amount, overrun = (before.amount, before.overrun) if before else (0, 0)
-    most = max(amount, errand.asked) + after.overrun - overrun
-    if after.amount > most:
-        yield f"lease {after.id} grew from {amount} to {after.amount}, nobody asked for more than {most}"
-
-
-def _of_the_lease(doing: str, before: Lease | None, after: Lease, now: datetime) -> Iterator[str]:
-    was = before.state if before else "nothing"
-    allowed = {"open": "open", "reopen": "open", "close": "closed", "expire": "expired"}
-    if was != after.state and allowed.get(doing) != after.state:
-        yield f"{doing} made a lease {after.state} that was {was}"
-    if doing == "open" and before is not None:
-        yield f"a lease was opened that was {was}"
-    if after.state == "expired" and was == "open" and after.expires_at > now.timestamp():
-        yield f"lease {after.id} expired {after.expires_at - now.timestamp()} s too early"
-
-
-def _of_the_draw(lease: Lease, before: Draw | None, after: Draw, began: datetime) -> Iterator[str]:
-    was = before.state if before else None
-    if after.state not in MAY_FOLLOW[was]:
-        yield f"draw {after.id} was {was} and became {after.state}"
-    if after.state == "open" and (lease.state != "open" or lease.expires_at <= began.timestamp()):
-        yield f"draw {after.id} was made from a lease that was {lease.state} until {lease.expires_at}"
 
 
 @dataclass

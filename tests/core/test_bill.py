@@ -51,6 +51,11 @@ CODES = st.sampled_from(["budget", "quota", "throttled", "preempted", "stopped"]
 Key = tuple[int, str]
 
 
+def at_work(entry: Entry) -> bool:
+    """Return whether an attempt may be under way: the step is not done, and not every attempt gave way."""
+    return not entry.done and entry.attempt > 0
+
+
 class Runs(RuleBasedStateMachine):
     """Steps of several documents start, end, give way and are billed, while their task is parked and goes on."""
 
@@ -101,8 +106,8 @@ class Runs(RuleBasedStateMachine):
         return Spending(notes, tuple(charges))
 
     def begun(self, data: Any, *, done: bool = False) -> Entry:
-        """Return any step that is begun, also one that is done if that is wanted."""
-        found = [entry for entry in self.entries.values() if done or not entry.done]
+        """Return any step that somebody works on; also one that is done or gave way, if that is wanted."""
+        found = [entry for entry in self.entries.values() if done or at_work(entry)]
         return data.draw(st.sampled_from(found))  # type: ignore[no-any-return]
 
     @rule(number=st.integers(0, 2), step=STEPS, said=st.sampled_from("ab"), fallback=st.booleans())
@@ -121,14 +126,14 @@ class Runs(RuleBasedStateMachine):
             self.attempts[number, step] = self.attempts.get((number, step), 0) + 1
             self.write(decision)
 
-    @precondition(lambda self: any(not entry.done for entry in self.entries.values()))
+    @precondition(lambda self: any(map(at_work, self.entries.values())))
     @rule(data=st.data())
     def finishes(self, data: Any) -> None:
         """Finish a step, also one of a document that was given up meanwhile, or of a task that waits or is over."""
         entry = self.begun(data)
         self.write(finish(self.task, entry, {}, self.spending(data, (entry.document, entry.step))))
 
-    @precondition(lambda self: any(not entry.done for entry in self.entries.values()))
+    @precondition(lambda self: any(map(at_work, self.entries.values())))
     @rule(data=st.data(), final=st.booleans())
     def fails(self, data: Any, final: bool) -> None:  # noqa: FBT001
         """Fail a step, for now or for good, after paying for something or nothing."""
@@ -136,15 +141,13 @@ class Runs(RuleBasedStateMachine):
         spending = self.spending(data, (entry.document, entry.step))
         self.write(fail(self.task, entry, "transient", "throttled", final=final, spending=spending))
 
-    @precondition(lambda self: any(not entry.done and entry.attempt for entry in self.entries.values()))
+    @precondition(lambda self: any(map(at_work, self.entries.values())))
     @rule(data=st.data())
     def gives_way(self, data: Any) -> None:
         """Give a step's attempt back."""
         entry = self.begun(data)
         key = (entry.document, entry.step)
         settled = self.task.over or self.task.at(entry.document) in SETTLED
-        if entry.attempt == 0:
-            return
         self.write(give_way(self.task, entry, self.spending(data, key)))
         self.attempts[key] -= not settled
 
@@ -227,7 +230,7 @@ class Runs(RuleBasedStateMachine):
         assert (again.status, again.progress) == (self.task.status, self.task.progress)
 
 
-QUICK = settings(max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TestRuns = Runs.TestCase
 TestRuns.settings = QUICK
 

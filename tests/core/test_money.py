@@ -49,7 +49,7 @@ def test_the_worst_case_is_never_exceeded(model: str, tokens_in: int, tokens_out
 
 @given(prices=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=4))
 def test_the_worst_case_is_that_of_the_dearest_candidate(prices: list[tuple[int, int]]) -> None:
-    """Every byte of a prompt may be a token of a provider's: its bill for all of them fits, at any candidate's price."""
+    """Every byte of a prompt may be a token of a provider's: its bill for all of them fits, at any price there is."""
     candidates = {
         f"c{number}": Candidate(name=f"c{number}", provider="openai", model="m", tokens_in=fee, tokens_out=answer)
         for number, (fee, answer) in enumerate(prices)

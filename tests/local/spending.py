@@ -1,4 +1,4 @@
-"""One replica in a process of its own: spends at random in the ledger of one file until it has done enough or is killed.
+"""One replica in a process of its own: spends at random in one file's ledger until it has done enough or is killed.
 
 Writes a line for every hundred operations, and how they ended as its last. Knows nothing of tests.
 """

@@ -265,8 +265,8 @@ DAMAGE = {
     ),
     "another sum": ("UPDATE record_billing SET cost_micro_usd = cost_micro_usd + 1", "and was billed"),
     "money set aside": (
-        "UPDATE tasks SET body = json_set(body, '$.reserved', 5) WHERE body LIKE '%good.txt%'",
-        "still has 5 set aside",
+        "UPDATE ledger_leases SET held = 5",
+        "and holds 5",
     ),
     "an unsent event": ("INSERT INTO outbox VALUES (1, 'x', 'local', 'good.txt', '{}')", "1 rows are left in outbox"),
     "a parked event": (

@@ -53,7 +53,7 @@ def _ended(process: subprocess.Popen[str]) -> Counter[str]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_processes_that_are_killed_leak_nothing(tmp_path: Path, seed: str) -> None:
-    """Four processes spend from one file, two of them die of SIGKILL and begin anew, and whoever looks finds it sound."""
+    """Four processes spend from one file, two die of SIGKILL and begin anew, and whoever looks finds it sound."""
     file = tmp_path / "ledger.db"
     each = operations(10_000) // PROCESSES
     rounds = each // _AT_ONCE

@@ -30,7 +30,11 @@ AT_ROOT = {
     "gcp": {"main.py", "requirements.txt", ".gcloudignore"},
     "aws": set[str](),
 }
-PLACES = {"aws": ("aws/", "shared/"), "azure": ("azure/fabric/", "shared/"), "gcp": ("gcp/", "shared/")}
+PLACES = {
+    "aws": ("aws/", "providers/", "shared/"),
+    "azure": ("azure/fabric/", "providers/", "shared/"),
+    "gcp": ("gcp/", "shared/"),
+}
 CLOUDS = sorted(PLACES)
 # What people, tools and runs leave in a checkout.
 LEFTOVERS = {

@@ -120,7 +120,7 @@ class HomeTasks:
         return [Task.model_validate(one) for one in told]
 
     def parked(self, *, limit: int) -> Sequence[Task]:
-        """Return up to `limit` parked tasks of any tenant, those that wait longest first: as many as one answer holds."""
+        """Return up to `limit` parked tasks of any tenant, the longest first: as many as one answer holds."""
         return [Task.model_validate(one) for one in self._home.ask("tasks.parked", limit=limit)["tasks"]]
 
 

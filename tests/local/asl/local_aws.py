@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WIDTH = 8  # executions at once
+_PATIENCE = 200  # seconds, on a machine that is busy with much else
 _ROLE = "arn:aws:iam::000000000000:role/any"
 _CODE = Path(__file__).with_name("scripted.py")
 _SAMPLED = "arn:aws:lambda:eu-west-1:000000000000:function:"
@@ -37,7 +38,12 @@ class LocalAws:
     def __init__(self, facts: Mapping[str, str]) -> None:
         session = boto3.Session(facts["AWS_ACCESS_KEY_ID"], facts["AWS_SECRET_ACCESS_KEY"])
         # A synchronous execution's host would be `sync-…`, which is nowhere; a second try would be a second execution.
-        config = Config(inject_host_prefix=False, max_pool_connections=WIDTH, retries={"total_max_attempts": 1})
+        config = Config(
+            inject_host_prefix=False,
+            max_pool_connections=WIDTH,
+            read_timeout=_PATIENCE,
+            retries={"total_max_attempts": 1},
+        )
         place = {"region_name": facts["AWS_REGION"], "endpoint_url": facts["AWS_ENDPOINT_URL"], "config": config}
         self._arn = f"arn:aws:lambda:{facts['AWS_REGION']}:000000000000:function:"
         self._lambda: Any = session.client("lambda", **place)

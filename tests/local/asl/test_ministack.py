@@ -17,6 +17,8 @@ from tests.local.stack.conftest import need
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for most of the processes to start
+
 # What ministack 1.5.33 makes otherwise of a sample than the language's specification and the developer guide.
 NULL = "a path that finds nothing is null, and the execution goes on"
 MINISTACK_DIFFERS = {

@@ -11,20 +11,21 @@ import pytest
 
 from local.stack.drill.corpus import batches
 from local.stack.drill.patience import PatientClient
-from local.stack.drill.run import Drill, blows
+from local.stack.drill.proof import Evidence, Trail
+from local.stack.drill.run import Drill, Outcome, Row, blows
 from local.stack.drill.work import Work
 from local.stack.parts import all_parts
 from local.stack.supervisor import Supervisor
 from shared.core.taxonomy import parse_taxonomy
 from shared.errors import Permanent, Transient
 from shared.events.document import DocumentRef
+from tests.local.typed import DONE, FAILED, USAGE, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from local.stack.drill.corpus import Batch
-    from local.stack.drill.run import Row
 
 PARTS = {part.name: part for part in all_parts()}
 
@@ -225,3 +226,42 @@ def test_a_refusal_ends_the_work() -> None:
 
     with pytest.raises(Permanent, match="refused with 403: not you"):
         worked(Refusing(), list(batches(4, "d")))
+
+
+# --- the verb --------------------------------------------------------------------------------------------------
+
+
+def outcome(*problems: str) -> Outcome:
+    """Return how a drill of two documents ended."""
+    row = Row("record", killed=True, done=1, downtime=2.5, doubled=0, in_order=True)
+    events = [{"sequence": n + 1, "type": "document.failed", "taskid": "t", "data": {"document": n}} for n in range(2)]
+    found = Evidence({"e": Trail(events, 2, intact=True, committed=2)}, {}, {}, {})
+    return Outcome((row,), found, 2, problems, 60.0)
+
+
+@pytest.mark.parametrize(("wrong", "code"), [((), DONE), (("a gap",) * 30, FAILED)])
+def test_the_verb_ends_well_only_when_all_holds(shell: Shell, wrong: tuple[str, ...], code: int) -> None:
+    """The exit code is 0 only when there is no problem; problems are shown, and where the logs are."""
+    shell.monkeypatch.setattr("local.cli.drill._run", lambda *_: outcome(*wrong))
+    ended = shell.type("drill", "--documents", "2", "--home", shell.folder / "drill")
+    assert ended.code == code
+    assert "2 of 2" in ended.out
+    assert "2 events of 1 entities recorded, 0 uses billed, 2 documents failed, in 60 s" in ended.out
+    assert ended.out.count("NOT SO: a gap") == min(20, len(wrong))
+    assert ("every document ended once" in ended.out) is (not wrong)
+    assert str(shell.folder / "drill" / "stack") in ended.out
+
+
+def test_only_what_has_a_process_can_be_killed(shell: Shell) -> None:
+    """A part that does not exist, or has no process, is refused with the names of those that can be struck."""
+    ended = shell.type("drill", "--parts", "record,deploy,nobody")
+    assert ended.code == USAGE
+    assert "no process deploy, nobody; there are" in ended.err
+
+
+def test_a_drill_wants_a_home_of_its_own(shell: Shell) -> None:
+    """Where a stack runs no drill begins: it would kill what others use."""
+    shell.monkeypatch.setattr("local.stack.state.facts", lambda _: {"FIRST_URL": "http://127.0.0.1:1"})
+    ended = shell.type("drill", "--home", shell.folder)
+    assert ended.code == USAGE
+    assert "a drill wants one of its own" in ended.err

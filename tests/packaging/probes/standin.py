@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.core.ledger import Account, Posting
 from shared.core.policy import Policy, TenantPolicy
-from shared.core.task import Task
+from shared.core.task import Status, Task
 from shared.errors import NotFound
 from shared.events.document import DocumentRef
-from shared.ports import Ports
+from shared.ports import Ports, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,7 @@ class Memory:
             budget=1,
             submitted_by="ann",
             submitted_at=NOON,
+            status=Status.PLACED,
         )
 
     def last_sequence(self, tenant: str, entity: str) -> int:
@@ -76,6 +78,16 @@ class Memory:
 
     def publish(self, messages: Sequence[Any]) -> None:
         """Send nothing."""
+
+    def account(self, tenant: str) -> Account:
+        """Return that nothing was spent yet."""
+        return Account(tenant)
+
+    def lease(self, _tenant: str, _lease: str) -> None:
+        """Return that nothing is leased."""
+
+    def post(self, posting: Posting) -> None:
+        """Book nothing."""
 
     def start(self, _workflow: str, name: str, _given: Any) -> None:
         """Note the start."""
@@ -101,6 +113,18 @@ class Memory:
         return "applied"
 
 
+class Unset:
+    """Settings that nobody wrote."""
+
+    def read(self, name: str) -> Setting:
+        """Return the setting as it is before anybody writes it."""
+        return Setting(name)
+
+    def write(self, setting: Setting) -> None:
+        """Refuse."""
+        raise NotFound(f"nobody keeps {setting.name} here")
+
+
 @cache
 def memory() -> Memory:
     """Return this process's memory."""
@@ -123,7 +147,7 @@ def ports() -> Ports:
         ledger=all_of_it,
         cache=None,
         learned=all_of_it,
-        settings=all_of_it,
+        settings=Unset(),
         policy=lambda: POLICY,
         now=lambda: NOON,
     )
