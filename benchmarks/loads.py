@@ -61,10 +61,10 @@ def loaded(seconds: float) -> World:
 
 
 def check(done: World) -> None:
-    """Assert that nothing was lost, overspent, or left open."""
+    """Assert that nothing was lost, overspent, or left open; whose money is used up stays parked till the next day."""
     for tally in (*done.by_class.values(), *done.by_tenant.values()):
         assert tally.submitted == tally.accepted + tally.refused.total()
-        assert tally.ended == tally.accepted
+        assert tally.ended + tally.parked == tally.accepted
     for name, account in done.accounts.items():
         assert account.runs == 0
         assert all(book.open == 0 for book in account.books.values())
@@ -96,13 +96,24 @@ def main() -> None:
 
 def _classes(done: World) -> Table:
     table = Table(title="by class")
-    heads = ("class", "submitted", "accepted", *_REASONS.values(), "wait p50", "p99", "longest", "bound", "gave way")
+    heads = (
+        "class",
+        "submitted",
+        "accepted",
+        *_REASONS.values(),
+        "wait p50",
+        "p99",
+        "longest",
+        "bound",
+        "gave way",
+        "parked",
+    )
     _columns(table, heads)
     for one in PRIORITIES:
         tally = done.by_class[one]
         bound = done.policy.classes.of(one).most_wait
         waits = (f"{quantile(tally.waits, part):.3f} s" for part in (0.5, 0.99, 1.0))
-        table.add_row(one, *_counts(tally), *waits, f"{bound:g} s", f"{tally.gave_way:,}")
+        table.add_row(one, *_counts(tally), *waits, f"{bound:g} s", f"{tally.gave_way:,}", f"{tally.parked:,}")
     return table
 
 

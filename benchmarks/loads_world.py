@@ -73,6 +73,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     gave_way: int = 0
+    parked: int = 0  # now
     after_money: int = 0  # accepted after they had been asked to wait for money
     most: int = 0  # micro-USD spent and set aside at any moment
 
@@ -298,8 +299,9 @@ class World:
         self._closed(run, 0)
         run.parked_at = datetime.fromtimestamp(self.now, UTC)
         self.parked.append(run)
-        self.by_class["background"].gave_way += 1
-        self.by_tenant[run.tenant].gave_way += 1
+        for tally in (self.by_class["background"], self.by_tenant[run.tenant]):
+            tally.gave_way += 1
+            tally.parked += 1
         return True
 
     def _money(self, tenant: str) -> Money:
@@ -328,4 +330,6 @@ class World:
             self._post(run.tenant, again)
             run.lease, run.parked_at = again.lease, None
             self.lines[run.priority].append(run)
+            for tally in (self.by_class[run.priority], self.by_tenant[run.tenant]):
+                tally.parked -= 1
         self.parked = still

@@ -21,9 +21,9 @@ _CONNECTIONS = 8
 _MILLI = 1e3
 _NOTE = (
     f"POST /v1/chat/completions on 127.0.0.1, {_CONNECTIONS} connections kept open by one asyncio client, a key"
-    " checked, one process each, nothing written to a disk. Ours: a door on aiohttp that the benchmark brings; it parses the"
-    " body, goes the whole path with its spans and answers in OpenAI's words. Theirs: one worker, no database, the same"
-    " deployments and limits as its router above, no spans."
+    " checked, one process each, nothing written to a disk. Ours: a door on aiohttp that the benchmark brings; it"
+    " parses the body, goes the whole path with its spans and answers in OpenAI's words. Theirs: one worker, no"
+    " database, the same deployments and limits as its router above, no spans."
 )
 
 

@@ -36,10 +36,11 @@ def drill(
 
     Exit code 0 means: every document ended once, in exact order, with one bill per use, and nothing is left over.
     """
-    from local.cli.stack import terminated  # noqa: PLC0415  `agentfabric --help` should not load the stack
+    from local.cli.stack import check_complete, terminated  # noqa: PLC0415  `agentfabric --help` should not load it
     from local.stack.parts import all_parts  # noqa: PLC0415
 
     struck = _chosen(all_parts(), parts)
+    check_complete()
     folder = home if home is not None else Path(tempfile.mkdtemp(prefix="agentfabric-drill-"))
     signal.signal(signal.SIGTERM, terminated)
     outcome = _run(folder, struck, documents, seed)
@@ -74,6 +75,9 @@ def _run(folder: Path, struck: list[Part], documents: int, seed: int) -> Outcome
         _say(("part", "kills", "downtime", "documents done", "duplicates", "order"))
         plan = blows(struck, documents, seed)
         return Drill(folder / "stack", supervisor, _say_row).run(plan, documents, f"drill-{seed}")
+    except BaseException:
+        typer.echo(f"the drill did not come to its end; data and logs are in {folder / 'stack'}", err=True)
+        raise
     finally:
         supervisor.down()
 

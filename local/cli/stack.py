@@ -28,6 +28,7 @@ def up(
         bool | None,
         typer.Option("--keep/--fresh", help="What happens to the data: go on with it, or begin anew (the default)."),
     ] = None,
+    restart: Annotated[str, typer.Option(help="Only stop this part, and have it back with its data.")] = "",
     home: Home = HOME,
 ) -> None:
     """Start the real parts: local AWS, Functions host, Pub/Sub, Spanner and what belongs to them."""
@@ -36,14 +37,19 @@ def up(
 
     signal.signal(signal.SIGTERM, terminated)
     supervisor = _supervisor(home)
-    started = supervisor.up(parts or (), keep=keep)
+    started = None
+    if restart:
+        supervisor.restart(restart)
+    else:
+        started = supervisor.up(parts or (), keep=keep)
     folder = home / "stack"
     facts = state.facts(folder)
     environment = report.write_environment(folder, facts)
     typer.echo()
     for name, where, about in report.endpoints(all_parts(), state.load(folder)):
         typer.echo(f"{name:{_NAME_WIDTH}} {where or '-':28} {about}")
-    _say_missing(started)
+    if started is not None:
+        _say_missing(started)
     typer.echo("\nTo try:")
     for sentence, command in report.examples(facts, environment):
         typer.echo(f"  # {sentence}\n  {command}")
@@ -76,17 +82,23 @@ def doctor(*, json: Json = False) -> None:
     raise typer.Exit(DONE if all(one.found for one in findings) else FAILED)
 
 
-@contextmanager
-def running(home: Path) -> Iterator[Client]:
-    """Have the whole stack running and yield its client; if nothing ran before, nothing runs afterwards."""
-    from local.stack import state  # noqa: PLC0415
-    from local.stack.client import Client  # noqa: PLC0415
+def check_complete() -> None:
+    """Stop unless everything is installed that the whole stack needs."""
     from local.stack.doctor import examine  # noqa: PLC0415
     from local.stack.parts import all_parts  # noqa: PLC0415
 
     lacking = [f"{one.name} is missing: {one.install}" for one in examine(all_parts()) if one.found is None]
     if lacking:
         raise Stop("; ".join(lacking))
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Client]:
+    """Have the whole stack running and yield its client; if nothing ran before, nothing runs afterwards."""
+    from local.stack import state  # noqa: PLC0415
+    from local.stack.client import Client  # noqa: PLC0415
+
+    check_complete()
     before = signal.signal(signal.SIGTERM, terminated)
     folder = home / "stack"
     ran = bool(state.facts(folder))

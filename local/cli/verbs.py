@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, costs, develop, record, review, stack, tasks
+from local.cli import approvals, costs, develop, drill, record, review, stack, tasks
 from local.cli.shared import Stop
 from shared.errors import FabricError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from shared.app import leases, switches
+from shared.app import leases, pressure, switches
 from shared.core import granting
 from shared.core.admission import tenant_policy
 from shared.core.granting import Ask, Grant
@@ -34,8 +34,8 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
     """Lease a run's worst case; asked again with the same lease id, return the lease there is.
 
     Raises Throttled: `stopped` by a switch; `requests`, `tokens`, `runs` beyond what the tenant may have at a time,
-    with the time from when on it may; `money` when interactive work waits for money that open runs hold. Forbidden:
-    `unknown-tenant`, `priority`, `quota-used-up`.
+    with the time from when on it may; `pressure` when it would wait too long for the providers; `money` when
+    interactive work waits for money that open runs hold. Forbidden: `unknown-tenant`, `priority`, `quota-used-up`.
     """
     policy = ports.policy()
     mine = tenant_policy(policy.tenants, tenant)
@@ -46,6 +46,7 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
         try:
             switches.check(ports, tenant, ask.workflow)
             granted = granting.grant(account, policy, mine, asked, now)
+            pressure.check(ports, ask.priority)  # behind its own limits, so that it hears of those first
             ports.ledger.post(granted.posting)
         except Conflict:
             before = _before(ports, account, mine, ask)

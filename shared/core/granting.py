@@ -111,10 +111,12 @@ def waited_for(account: Account, policy: Policy, now: float) -> int:
 
 
 def queue(account: Account, policy: Policy, ask: Ask, now: float) -> Posting:
-    """Note that a run waits for money that others hold, so that they give way; noting it twice is noting it once."""
-    if ask.lease in account.waits:
+    """Note that a run waits for money that others hold, so that they give way; asked again soon, it stays noted."""
+    lapses = policy.runs.wait_lapses
+    known = account.waits.get(ask.lease)
+    if known is not None and now - known.since < lapses / 2:
         return NOTHING
-    waits = {name: one for name, one in account.waits.items() if now - one.since < policy.runs.wait_lapses}
+    waits = {name: one for name, one in account.waits.items() if now - one.since < lapses}
     waits[ask.lease] = Wait(ask.amount, ask.priority, now)
     return Posting(account._replace(waits=waits, version=account.version + 1))
 

@@ -129,14 +129,14 @@ class Runs(BaseModel):
     """How runs hold and get back their place.
 
     A lease ends by itself after `lease_seconds`. So many parked tasks a second are resumed at most. Interactive work
-    that waited for money for `wait_lapses` seconds is taken to have gone away, and nobody gives way to it any more.
+    that was told to wait for money and did not ask again for `wait_lapses` seconds has gone away: nobody gives way to it.
     """
 
     model_config = _STRICT
 
     lease_seconds: Seconds = 21_600.0
     resumed_per_second: Seconds = 50.0
-    wait_lapses: Seconds = 900.0
+    wait_lapses: Seconds = 60.0
 
 
 class Policy(BaseModel):

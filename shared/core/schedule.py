@@ -149,25 +149,24 @@ def _since(one: Waiting) -> float:
 def pressure(load: Load, priority: Priority, classes: Classes) -> float:
     """Return in how many seconds work of that class is let in, if nobody else comes: 0 for now.
 
-    A class is shed when its next one would wait for longer than it may, at the share that it surely has; and so is
-    every class below one that is shed.
+    A class is shed when its next one would wait for longer than it may, at the share that it surely has, or when its
+    oldest has: then nobody knows for how long, and it is told to look again. So is every class below one that is shed.
     """
     above = PRIORITIES[: PRIORITIES.index(priority) + 1]
     return max(_excess(load, one, classes) for one in above)
 
 
 def expected(load: Load, priority: Priority, classes: Classes) -> float:
-    """Return for how many seconds the next of a class will wait at most."""
-    waited = load.oldest.get(priority, 0.0) if load.waiting.get(priority, 1) else 0.0
-    ahead = load.waiting.get(priority, 0)
+    """Return for how many seconds the next of a class will wait at most, behind those that wait already."""
     if not load.per_second:
-        return max(waited, load.opens_in)
-    return max(waited, ahead / (load.per_second * classes.shares[priority]))
+        return load.opens_in
+    return load.waiting.get(priority, 0) / (load.per_second * classes.shares[priority])
 
 
 def _excess(load: Load, priority: Priority, classes: Classes) -> float:
     most = classes.of(priority).most_wait
-    return max(0.0, expected(load, priority, classes) - most)
+    queued, waited = expected(load, priority, classes), load.oldest.get(priority, 0.0)
+    return max(0.0, queued - most, min(most, waited - most))
 
 
 def give_way(lease: Lease, money: Money, gates: Collection[Gate], now: float) -> str | None:

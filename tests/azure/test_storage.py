@@ -27,8 +27,9 @@ from shared.core.task import Status
 from shared.errors import Conflict, Duplicate, NotFound, Permanent
 from tests.azure.stage import Script, Stage
 from tests.contracts.bus_contract import BusContract, events
+from tests.contracts.control import AT, REF, also, entry_of, make, placed, submitted
 from tests.contracts.documents_contract import DocumentsContract
-from tests.contracts.tasks_contract import AT, REF, TasksContract, also, entry_of, make, placed, submitted
+from tests.contracts.tasks_contract import TasksContract
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest

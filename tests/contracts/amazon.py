@@ -5,7 +5,8 @@ Knows the resources that template.yaml declares, as far as adapters see them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -85,3 +86,23 @@ def refusing(client: Any, code: str, status: int = 400, **more: Any) -> Iterator
     """Let a service refuse every call inside."""
     with answering(client, {"Error": {"Code": code, "Message": "secret"}, **more}, status):
         yield
+
+
+class OneAtATime:
+    """A client whose calls wait for one another: moto's transactions, which are copies of the whole table, do not.
+
+    What a replica does between its calls is as interleaved as ever.
+    """
+
+    def __init__(self, dynamo: Any) -> None:
+        self._dynamo = dynamo
+        self._alone = threading.Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = getattr(self._dynamo, name)
+
+        def alone(**asked: Any) -> Any:
+            with self._alone:
+                return operation(**asked)
+
+        return alone

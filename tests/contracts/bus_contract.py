@@ -13,7 +13,7 @@ from shared.errors import Transient
 from shared.events.catalog import AnyEvent, parse
 from shared.events.ids import derive
 from shared.ports import Bus
-from tests.contracts.tasks_contract import make, submitted
+from tests.contracts.control import make, submitted
 
 CARRIED = (Route.WORK, Route.REVIEWS, Route.RECORDS)
 

@@ -20,8 +20,9 @@ from shared.events.document import DocumentRef
 from shared.events.task import Priority
 from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table, refusing
 from tests.contracts.bus_contract import CARRIED, BusContract
+from tests.contracts.control import AT, also, entry_of, make, placed, said, submitted
 from tests.contracts.documents_contract import DocumentsContract
-from tests.contracts.tasks_contract import AT, TasksContract, also, entry_of, make, placed, said, submitted
+from tests.contracts.tasks_contract import TasksContract
 
 NOWHERE = "http://127.0.0.1:1"
 

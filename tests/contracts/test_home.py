@@ -15,18 +15,9 @@ from azure.fabric.adapters.web import Web
 from shared.errors import Permanent, Transient
 from tests.contracts.amazon import client, make_table, refusing
 from tests.contracts.bus_contract import BusContract
+from tests.contracts.control import AT, Flaky, also, control_ports, entry_of, make, submitted, waits
 from tests.contracts.gateway import PEER, InProcess, ask_home, loopback, serving
-from tests.contracts.tasks_contract import (
-    AT,
-    Flaky,
-    TasksContract,
-    also,
-    control_ports,
-    entry_of,
-    make,
-    submitted,
-    waits,
-)
+from tests.contracts.tasks_contract import TasksContract
 from tests.contracts.test_aws import AmazonWires, DynamoStore
 
 if TYPE_CHECKING:

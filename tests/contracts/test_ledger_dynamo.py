@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,12 @@ from shared.core import ledger as leases
 from shared.core.draws import Outcome
 from shared.core.ledger import UNLIMITED, Account, Posting
 from shared.errors import Conflict, Permanent, Transient
-from tests.contracts.amazon import client, make_table, refusing
+from tests.contracts.amazon import OneAtATime, client, make_table, refusing
 from tests.contracts.ledger_contract import AT, LedgerContract, Till, ask, call, opened
 from tests.contracts.ledger_storm import LedgerStorm, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -34,26 +33,6 @@ def account() -> Iterator[None]:
 def dynamo() -> Any:
     """DynamoDB of this account."""
     return client("dynamodb")
-
-
-class OneAtATime:
-    """A client whose calls wait for one another: moto's transactions, which are copies of the whole table, do not.
-
-    What a replica does between its calls is as interleaved as ever.
-    """
-
-    def __init__(self, dynamo: Any) -> None:
-        self._dynamo = dynamo
-        self._alone = threading.Lock()
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = getattr(self._dynamo, name)
-
-        def alone(**asked: Any) -> Any:
-            with self._alone:
-                return operation(**asked)
-
-        return alone
 
 
 class DynamoStore:

@@ -134,10 +134,13 @@ def test_money_that_others_hold_may_come_back() -> None:
 
 
 def test_what_waits_for_money_is_noted_once() -> None:
-    """A run that waits is on the account until it gets its lease, and who waited too long is forgotten."""
+    """A run that waits is on the account until it gets its lease, and who does not come back is forgotten."""
     first = queue(Account("acme", 1), POLICY, ask("1", priority="interactive"), NOON).account
     assert first is not None
-    assert queue(first, POLICY, ask("1", priority="interactive"), NOON + 1) == NOTHING
+    assert queue(first, POLICY, ask("1", priority="interactive"), NOON + 49) == NOTHING
+    again = queue(first, POLICY, ask("1", priority="interactive"), NOON + 50).account
+    assert again is not None
+    assert again.waits["lease-1"].since == NOON + 50
     second = queue(first, POLICY, ask("2", priority="interactive"), NOON + 99).account
     assert second is not None
     assert list(second.waits) == ["lease-1", "lease-2"]

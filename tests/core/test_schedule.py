@@ -124,9 +124,16 @@ def test_the_time_to_come_back_is_true(waiting: dict[Priority, int], priority: P
 def test_age_sheds_as_well_as_length() -> None:
     """Where only the age of the oldest message is known, that decides."""
     load = Load({"background": 1}, {"background": 400.0})
-    assert expected(load, "background", CLASSES) == 400
     assert pressure(load, "background", CLASSES) == 100
     assert pressure(load, "standard", CLASSES) == 0
+    assert pressure(Load(oldest={"standard": 9000.0}), "background", CLASSES) == 60
+
+
+def test_what_is_expected_is_the_queue_at_the_share_it_has() -> None:
+    """A class waits for those of it that came before, at what it has of the providers when all classes want some."""
+    assert expected(Load({"background": 66}, per_second=2.0), "background", CLASSES) == 66 * 33 / 2
+    assert expected(Load({"background": 66}), "background", CLASSES) == 0
+    assert expected(Load(per_second=0.0, opens_in=7.0), "standard", CLASSES) == 7
 
 
 def test_without_a_provider_work_comes_back_when_one_opens() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from moto import mock_aws
 from typer.models import CommandInfo
 
 from local.cli import limits
@@ -18,6 +19,7 @@ from local.wiring import TENANT
 from shared.app import ledger
 from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
+from tests.contracts.amazon import REGION, client, make_table
 from tests.contracts.ledger_contract import Till
 from tests.local.typed import DONE, FAILED, USAGE, Shell
 
@@ -191,3 +193,19 @@ def test_verbs_print_json_a_machine_reads(shell: Shell) -> None:
         "acme",
         "local",
     ]
+
+
+def test_a_fabric_on_aws_is_reached(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On AWS the same verbs work on the table: the seed is what is changed first, and a stop is seen."""
+    with mock_aws():
+        settings = {"TABLE_NAME": make_table(client("dynamodb")), "TENANTS": '{"acme": {"max_budget": 7}}'}
+        keys = {"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+        for name, value in (settings | keys).items():
+            monkeypatch.setenv(name, value)
+        assert shell.type("policy", "--on", "aws").out == "[tenants.acme]\nmax_budget = 7\n"
+        assert shell.type("tenants", "set", "acme", "max_runs=3", "--on", "aws").code == DONE
+        assert shell.type("stop", "--all", "--reason", "a leak", "--as", "ann", "--on", "aws").code == DONE
+        (line,) = shell.type("tenants", "--json", "--on", "aws").lines
+    assert (line["limits"]["max_budget"], line["limits"]["max_runs"]) == (7, 3)
+    assert line["stopped"] == "by ann: a leak"
+    assert not HOME.exists()

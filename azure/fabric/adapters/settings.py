@@ -47,8 +47,8 @@ class TableSettings:
                 if found is None:
                     client.create_entity(fresh)
                 else:
-                    unmoved = {"etag": found.metadata["etag"], "match_condition": MatchConditions.IfNotModified}
-                    client.update_entity(fresh, UpdateMode.REPLACE, **unmoved)
+                    etag, unmoved = found.metadata["etag"], MatchConditions.IfNotModified
+                    client.update_entity(fresh, UpdateMode.REPLACE, etag=etag, match_condition=unmoved)
         except HttpResponseError as error:
             if error.status_code not in _LOST_RACE:
                 raise

@@ -30,16 +30,16 @@ _AWS_QUEUES = ("REVIEWS_QUEUE_URL", "RECORDS_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The home store and the queues beside it."""
+    """The home store and the queues beside it; `before` is what lay in `places` when it was opened."""
 
     sequence: Callable[[str], int]
     state: Callable[[str], str]
-    unsent: Callable[[], int]
-    queues: Mapping[str, Callable[[], int]]
+    places: Mapping[str, Callable[[], int]]
+    before: Mapping[str, int]
 
     def left(self) -> dict[str, int]:
-        """Count what is still on its way, or came to rest where it should not."""
-        return {"the outbox": self.unsent()} | {f"the queue {name}": count() for name, count in self.queues.items()}
+        """Count what is still on its way, or came to rest where it should not, since this was opened."""
+        return {name: max(0, count() - self.before[name]) for name, count in self.places.items()}
 
 
 @contextmanager
@@ -56,13 +56,17 @@ def opened(facts: Mapping[str, str]) -> Iterator[Home]:
     account = facts["AzureWebJobsStorage"]
     azure = {name: fabric.queue(account, name) for name in (Route.REVIEWS.value, f"{Route.REVIEWS.value}-poison")}
     tasks, outbox = DynamoTasks(dynamo, facts["TABLE_NAME"]), DynamoOutbox(dynamo, facts["TABLE_NAME"])
+    places: dict[str, Callable[[], int]] = {
+        "the outbox": lambda: len(outbox.unsent(limit=_ANY)),
+        **{f"the queue behind {name}": _sqs_counter(sqs, facts[name]) for name in _AWS_QUEUES},
+        **{f"Azure's queue {name}": _azure_counter(queue) for name, queue in azure.items()},
+    }
     try:
         yield Home(
             sequence=lambda entity: tasks.last_sequence(TENANT, entity),
             state=lambda task: tasks.load(TENANT, task).status.value,
-            unsent=lambda: len(outbox.unsent(limit=_ANY)),
-            queues={name: _sqs_counter(sqs, facts[name]) for name in _AWS_QUEUES}
-            | {name: _azure_counter(queue) for name, queue in azure.items()},
+            places=places,
+            before={name: count() for name, count in places.items()},
         )
     finally:
         for client in (dynamo, sqs, *azure.values()):

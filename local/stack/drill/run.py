@@ -84,14 +84,13 @@ class Drill:
 
     def run(self, plan: Sequence[Blow], documents: int, mark: str) -> Outcome:
         """Strike as planned while the work goes on, wait until everything is at rest, and prove."""
-        began = time.monotonic()
-        ran = self._running()
+        began, ran = time.monotonic(), self._running()
         client = PatientClient(state.facts(self.folder))
         work = Work(client, batches(documents, mark))
-        work.start()
-        rows = tuple(self._strike(blow, work, client) for blow in plan)
-        work.join()
         with evidence.opened(state.facts(self.folder)) as home:
+            work.start()
+            rows = tuple(self._strike(blow, work, client) for blow in plan if work.failure is None)
+            work.join()
             self._await_rest(client, home, work)
             found = evidence.gathered(client, home, work.submitted)
         wrong = problems(work.submitted, found) + self._gone(ran)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.stack import state
 from local.stack.drill.corpus import batches
 from local.stack.drill.patience import PatientClient
 from local.stack.drill.proof import Evidence, Trail
@@ -19,6 +20,7 @@ from local.stack.supervisor import Supervisor
 from shared.core.taxonomy import parse_taxonomy
 from shared.errors import Permanent, Transient
 from shared.events.document import DocumentRef
+from tests.local.stack.trivial import MISSING, web
 from tests.local.typed import DONE, FAILED, USAGE, Shell
 
 if TYPE_CHECKING:
@@ -242,6 +244,7 @@ def outcome(*problems: str) -> Outcome:
 @pytest.mark.parametrize(("wrong", "code"), [((), DONE), (("a gap",) * 30, FAILED)])
 def test_the_verb_ends_well_only_when_all_holds(shell: Shell, wrong: tuple[str, ...], code: int) -> None:
     """The exit code is 0 only when there is no problem; problems are shown, and where the logs are."""
+    shell.monkeypatch.setattr("local.cli.stack.check_complete", lambda: None)
     shell.monkeypatch.setattr("local.cli.drill._run", lambda *_: outcome(*wrong))
     ended = shell.type("drill", "--documents", "2", "--home", shell.folder / "drill")
     assert ended.code == code
@@ -261,7 +264,34 @@ def test_only_what_has_a_process_can_be_killed(shell: Shell) -> None:
 
 def test_a_drill_wants_a_home_of_its_own(shell: Shell) -> None:
     """Where a stack runs no drill begins: it would kill what others use."""
+    shell.monkeypatch.setattr("local.cli.stack.check_complete", lambda: None)
     shell.monkeypatch.setattr("local.stack.state.facts", lambda _: {"FIRST_URL": "http://127.0.0.1:1"})
     ended = shell.type("drill", "--home", shell.folder)
     assert ended.code == USAGE
     assert "a drill wants one of its own" in ended.err
+
+
+def test_a_drill_does_not_begin_without_all_its_parts(shell: Shell) -> None:
+    """What is missing is named with the command that installs it, and nothing is started."""
+    shell.monkeypatch.setattr("local.stack.parts.all_parts", lambda: [web("first", requires=(MISSING,))])
+    ended = shell.type("drill", "--home", shell.folder / "drill")
+    assert (ended.code, ended.out) == (FAILED, "")
+    assert "unobtainium is missing: dig deeper" in ended.err
+    assert not (shell.folder / "drill").exists()
+
+
+def test_up_restarts_one_part(shell: Shell) -> None:
+    """`up --restart` has a part back on its port, in another process, and says so of no other part."""
+    parts = [web("first"), web("second", ("first",))]
+    shell.monkeypatch.setattr("local.stack.parts.all_parts", lambda: parts)
+    supervisor = Supervisor(shell.folder / "stack", parts)
+    try:
+        supervisor.up()
+        before = state.load(shell.folder / "stack").entries["second"]
+        ended = shell.type("up", "--restart", "second", "--home", shell.folder)
+        after = state.load(shell.folder / "stack").entries["second"]
+        assert ended.code == DONE
+        assert "second      ready" in ended.out
+        assert (after.ports, after.process != before.process) == (before.ports, True)
+    finally:
+        supervisor.down()

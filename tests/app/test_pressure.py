@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.wiring import TENANT
+from shared.app import pressure
+from shared.app.admission import grant
+from shared.app.learned import Learned
+from shared.core.granting import Ask
+from shared.core.health import Outcome
+from shared.core.policy import Policy, TenantPolicy
+from shared.core.routing import Candidate, Route, routes
+from shared.core.schedule import Load
+from shared.core.task import Status
+from shared.errors import Throttled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.events.task import Priority
+    from tests.app.world import World
+
+
+@pytest.fixture
+def deployment(world: World) -> Route:
+    """The only deployment there is, far away."""
+    candidate = Candidate(name="far", provider="openai", model="m", tokens_in=1, tokens_out=1)
+    policy = Policy(tenants={TENANT: TenantPolicy()}, candidates={"far": candidate})
+    world.ports = replace(world.ports, policy=lambda: policy, learned=Learned())
+    return routes([candidate])[0]
+
+
+def ended(world: World, deployment: Route, end: Outcome) -> None:
+    """Learn from a call."""
+    world.ports.learned.leave(deployment, end, world.clock.now().timestamp())
+
+
+def parked(world: World, priority: Priority, since: datetime) -> None:
+    """Have a task wait for the providers."""
+    task = world.submit(priority=priority, key=f"{priority}-{since}")
+    waiting = task.model_copy(
+        update={
+            "status": Status.PARKED,
+            "parked_for": "throttled",
+            "parked_at": since,
+            "parked_until": since,
+            "version": task.version + 1,
+        }
+    )
+    with world.database.transaction() as connection:
+        connection.execute(
+            "UPDATE tasks SET version = ?, body = ? WHERE id = ?", (waiting.version, waiting.model_dump_json(), task.id)
+        )
+        connection.execute(
+            "INSERT INTO parked (tenant, id, since) VALUES (?, ?, ?)", (TENANT, task.id, since.isoformat())
+        )
+
+
+def granted(world: World, priority: Priority) -> str:
+    """Ask for a run's money, and return the reason or the code of the refusal."""
+    try:
+        return grant(world.ports, TENANT, Ask(f"l-{priority}", "t", "document-review", priority, 1)).reason
+    except Throttled as refusal:
+        return refusal.code
+
+
+@pytest.mark.usefixtures("deployment")
+def test_without_trouble_nothing_is_asked_of_the_store(world: World) -> None:
+    """While a deployment takes all that comes, no submission costs a look at what is parked."""
+    parked(world, "background", world.clock.now())
+    assert pressure.load_of(world.ports) == Load()
+
+
+def test_work_is_shed_while_no_provider_takes_calls(world: World, deployment: Route) -> None:
+    """A provider that is away for a minute turns new work away until its return is no longer than that may wait."""
+    ended(world, deployment, Outcome("throttled", retry_after=60.0))
+    with pytest.raises(Throttled, match="no provider takes calls") as refused:
+        pressure.check(world.ports, "interactive")
+    assert refused.value.retry_after == pytest.approx(50.0)
+    world.clock.wait(refused.value.retry_after)
+    pressure.check(world.ports, "interactive")
+
+
+def test_a_long_queue_sheds_the_lowest_class_first(world: World, deployment: Route) -> None:
+    """While old background work waits behind a slow provider, more of it is turned away and urgent work is not."""
+    ended(world, deployment, Outcome("throttled", retry_after=1.0))
+    parked(world, "background", world.clock.now())
+    world.clock.wait(301)
+    assert pressure.load_of(world.ports).oldest == {"background": 301.0}
+    assert granted(world, "background") == "pressure"
+    assert world.ports.turned_away == {TENANT: 1}
+    assert granted(world, "standard") == "within its rates and budgets"
+    assert world.ports.ledger.lease(TENANT, "l-background") is None
+
+
+def test_the_tenants_own_limit_is_told_first(world: World, deployment: Route) -> None:
+    """Who is too fast hears that, and not of the queue."""
+    world.submit()
+    ended(world, deployment, Outcome("throttled", retry_after=60.0))
+    policy = world.ports.policy().model_copy(update={"tenants": {TENANT: TenantPolicy(max_runs=1)}})
+    world.ports = replace(world.ports, policy=lambda: policy)
+    assert granted(world, "standard") == "runs"
