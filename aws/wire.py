@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,24 +27,33 @@ SOURCE = "/aws"
 MAX_BODY = 256 * 1024
 MAX_PEER_BODY = 2 * 1024 * 1024  # Lambda takes 6 MB of the envelope, in which the body is escaped once more
 PEER = "fabric"  # what the tokens of the fabric's own functions grant, as a scope or as a role
+OPERATOR = "operator"  # the role of people who may see and change what concerns every tenant
 
 _WORD = re.compile(r"""[^\s\[\],"']+""")
 
 
-class Identity(BaseModel):
-    """Who calls, as the authorizer verified it: the tenant that pays and the person who asks."""
+class Caller(BaseModel):
+    """Who calls, as the authorizer verified it: the person who asks."""
 
     model_config = ConfigDict(frozen=True)
 
-    tenant: Tenant
     person: str = Field(alias="sub", min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+
+
+class Identity(Caller):
+    """A client: the person who asks, and the tenant that pays."""
+
+    tenant: Tenant
+
+
+Who = TypeVar("Who", bound=Caller)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request: `route` is the key of the API's route, such as `POST /tasks`.
 
-    `tenant` is empty for the fabric's own functions, which speak for every tenant.
+    `tenant` is empty for the fabric's own functions, which speak for every tenant, and for operators.
     """
 
     route: str
@@ -63,7 +72,7 @@ def request(event: Json, routes: Collection[str]) -> Request:
     not what it claims to be.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
-    caller = _identity(event)
+    caller = _identity(event, Identity)
     return _request(event, routes, caller.tenant, caller.person, MAX_BODY)
 
 
@@ -73,10 +82,25 @@ def peer_request(event: Json, routes: Collection[str]) -> Request:
     Identity providers differ in how they say it: `scope` or `scp` for delegated tokens, `roles` for applications'.
     """
     claims = _claims(event)
-    granted = {word for name in ("scope", "scp", "roles") for word in _WORD.findall(str(claims.get(name, "")))}
-    if PEER not in granted:
+    if PEER not in _words(claims, "scope", "scp", "roles"):
         raise Forbidden(f"only the fabric's own functions may ask this; their tokens grant {PEER!r}")
     return _request(event, routes, "", str(claims.get("sub", "")), MAX_PEER_BODY)
+
+
+def operator_request(event: Json, routes: Collection[str]) -> Request:
+    """Return the request of an operator; Forbidden when the caller's token does not give that role.
+
+    Entra says it in `roles`, Cognito in its groups. A scope does not count: an application asks for that by itself.
+    """
+    caller = _identity(event, Caller)
+    if OPERATOR not in _words(_claims(event), "roles", "cognito:groups"):
+        raise Forbidden(f"only people with the role {OPERATOR!r} may ask this")
+    return _request(event, routes, "", caller.person, MAX_BODY)
+
+
+def _words(claims: Json, *names: str) -> set[str]:
+    """Return the words of these claims; an array's text is its words in brackets."""
+    return {word for name in names for word in _WORD.findall(str(claims.get(name, "")))}
 
 
 def _request(event: Json, routes: Collection[str], tenant: str, person: str, most: int) -> Request:
@@ -129,13 +153,13 @@ def _claims(event: Json) -> Json:
     return claims
 
 
-def _identity(event: Json) -> Identity:
+def _identity(event: Json, kind: type[Who]) -> Who:
     """Read who calls; nothing in the body can say who pays.
 
     Entra's `sub` differs from application to application; its `oid` is the same person on every cloud.
     """
     claims = dict(_claims(event))
-    return checked(Identity, claims | {"sub": claims["oid"]} if claims.get("oid") else claims, code="unauthenticated")
+    return checked(kind, claims | {"sub": claims["oid"]} if claims.get("oid") else claims, code="unauthenticated")
 
 
 def _body(event: Json, most: int) -> bytes:

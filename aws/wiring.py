@@ -1,6 +1,8 @@
 """Environment to ports, on AWS. Only here is the environment read, and only here are clients made.
 
 AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+PROVIDER_SECRETS is the ARN of a secret: a JSON object of the variables that the policy's candidates name as their
+credentials. It is read when the first call needs one; a variable that is set here goes before.
 
 The forwarder alone reads where the neighbours are and how to get a token for each:
 REVIEWS_URL    https://<app>.azurewebsites.net/api/reviews; empty: there is no Azure (yet)
@@ -80,6 +82,7 @@ def amazon() -> Ports:
     from aws.adapters.elsewhere import RecordsElsewhere  # noqa: PLC0415
     from aws.adapters.ledger import DynamoLedger  # noqa: PLC0415
     from aws.adapters.pipelines import ExpressPipelines  # noqa: PLC0415
+    from aws.adapters.secrets import Secrets  # noqa: PLC0415
     from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
     from providers.deployments import Deployments  # noqa: PLC0415
     from shared.app.learned import Learned  # noqa: PLC0415
@@ -103,6 +106,8 @@ def amazon() -> Ports:
         records=os.environ["RECORDS_QUEUE_URL"],
     )
     policy = stored(settings, lambda: seed, _now, _log.error)
+    named = os.environ.get("PROVIDER_SECRETS", "")
+    secrets = Secrets(os.environ, named, lambda: client("secretsmanager"), time.monotonic)
     return Ports(
         tasks=DynamoTasks(dynamo, table),
         outbox=DynamoOutbox(dynamo, table),
@@ -110,7 +115,7 @@ def amazon() -> Ports:
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
         documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
-        models=Deployments(lambda: policy().candidates, os.environ),
+        models=Deployments(lambda: policy().candidates, secrets),
         pipelines=ExpressPipelines(_express(), {"document-review": os.environ["STATE_MACHINE_ARN"]}),
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),

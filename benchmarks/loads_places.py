@@ -63,7 +63,7 @@ class Provider:
 def world(*, failing: tuple[float, float, float]) -> World:
     """Return a fabric with a dozen tenants and three providers, one of which fails at these moments of the run."""
     down = (NOON + failing[0], NOON + failing[1], NOON + failing[2])
-    providers = {"reserved": Provider(700), "large": Provider(500, down), "small": Provider(400)}
+    providers = {"reserved": Provider(500), "large": Provider(400, down), "small": Provider(300)}
     candidates = {name: _candidate(name, provider) for name, provider in providers.items()}
     clients = _clients()
     policy = Policy(tenants={name: one.limits for name, one in clients.items()}, candidates=candidates)

@@ -74,7 +74,6 @@ class Tally:
     waits: list[float] = field(default_factory=list)
     gave_way: int = 0
     parked: int = 0  # now
-    after_money: int = 0  # accepted after they had been asked to wait for money
     most: int = 0  # micro-USD spent and set aside at any moment
 
 
@@ -175,7 +174,6 @@ class World:
             self.lines[ask.priority].append(run)
             for tally in (self.by_class[ask.priority], self.by_tenant[tenant]):
                 tally.accepted += 1
-                tally.after_money += bool(times)
 
     def _again(self, *given: object) -> None:
         tenant, ask, steps, times = given

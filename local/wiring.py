@@ -22,7 +22,9 @@ from local.sqlite.records import SqliteRecords
 from local.sqlite.settings import SqliteSettings
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
 from providers.deployments import Deployments
+from providers.embedders import embedder
 from shared.app.learned import Learned
+from shared.app.nearby import Nearby
 from shared.app.recent import Recent
 from shared.ports import Pipelines, Ports
 
@@ -83,4 +85,5 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         policy=policy,
         now=now,
         dead_letters=SqliteDeadLetters(database),
+        nearby=Nearby(embedder(os.environ.get("AGENTFABRIC_EMBEDDER", "lexical"))),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from providers.http import Request, Response, content, quota
 from shared.core.completion import Completion, NoAnswer, Usage
 from shared.core.phrasing import said
+from shared.errors import Permanent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,10 @@ class Remote:
         )
 
     def _heard(self, response: Response) -> Said:
-        found = content(response)
+        try:
+            found = content(response)
+        except Permanent as refusal:
+            raise Permanent(f"{self.candidate.name}: {self._worded(refusal)}", code=refusal.code) from refusal
         try:
             heard = self.dialect.read(found, response.headers)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -76,6 +80,11 @@ class Remote:
         if not _counts(heard.tokens_in) or not _counts(heard.tokens_out):
             raise NoAnswer("the answer does not say what it used", code="strange-answer", served=True)
         return heard
+
+    def _worded(self, refusal: Permanent) -> str:
+        """Say which credential was refused, by its name."""
+        named = self.candidate.credential if refusal.code == "provider-credentials" else ""
+        return f"{refusal}; they are in {named}" if named else str(refusal)
 
 
 def packed(value: object) -> bytes:

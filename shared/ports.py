@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shared.core.health import Health, Outcome
     from shared.core.journal import Entry
     from shared.core.ledger import Account, Draw, Lease, Posting
+    from shared.core.likeness import Near, Place, Vector
     from shared.core.policy import Policy, TenantPolicy
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
     from shared.core.routes import Route
@@ -195,6 +196,30 @@ class Cache(Protocol):
         ...
 
 
+class Embedder(Protocol):
+    """Texts as points: the more alike two texts are, the nearer to each other they lie."""
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """Return a point at unit length for each text; Transient or Permanent when it cannot."""
+        ...
+
+
+class Nearby(Protocol):
+    """Which answered texts lie near a new one, each tenant's apart. Forgetting one costs money, never correctness."""
+
+    def place(self, text: str) -> Place:
+        """Return where the text lies; what the embedder raises when it cannot tell."""
+        ...
+
+    def find(self, tenant: str, question: str, place: Place, least: float) -> Near | None:
+        """Return the nearest text that the tenant asked this question about, if it is at least so similar."""
+        ...
+
+    def keep(self, tenant: str, question: str, place: Place, key: str) -> None:
+        """Remember that the answer about this text is kept under the key."""
+        ...
+
+
 class Learned(Protocol):
     """What this process has learned about its deployments, by their names; its threads share it."""
 
@@ -304,6 +329,7 @@ class Ports:
     policy: Callable[[], Policy]  # the one in force now: it may change between two calls
     now: Callable[[], datetime]
     dead_letters: DeadLetters | None = None  # None: the transport keeps its own
+    nearby: Nearby | None = None  # None: an answer is given again to an equal question only
     turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
 
     @property

@@ -31,6 +31,9 @@ class Noted(TypedDict, total=False):
     where: str
     sequence: str
     events: int
+    operator: str  # who changed what is in force for everybody
+    scope: str
+    version: str
 
 
 def note(message: str, *, severe: bool = False, **fields: Unpack[Noted]) -> None:

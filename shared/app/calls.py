@@ -81,9 +81,8 @@ class Calls:
         wait = self.learned.enter(route, self.now(), RANKS[self.terms.priority])
         if wait:
             raise Busy("its gate is shut", retry_after=wait)
-        worst = route.cost(self._most_in(route, prompt), prompt.max_output_tokens)
         try:
-            ticket = self.purse.draw(route.name, worst, prompt)
+            ticket = self.purse.draw(route.name, self.worst(route, prompt), prompt)
         except BaseException:
             self._leave(route, "refused", self.now())
             raise
@@ -94,6 +93,10 @@ class Calls:
         self._note(pick, ticket, kind)
         asked = replace(prompt, deployment=route.name, reference=ticket.id, timeout=self._seconds(route, prompt))
         return lambda: self._call(route, ticket, asked, kind)
+
+    def worst(self, route: Route, prompt: Prompt) -> int:
+        """Return the most that a call can cost, in micro-USD."""
+        return route.cost(self._most_in(route, prompt), prompt.max_output_tokens)
 
     def _most_in(self, route: Route, prompt: Prompt) -> int:
         if route.embedded:

@@ -17,9 +17,11 @@ from shared.app.commit import change
 from shared.app.tasks import cancel
 from shared.core import approval as approvals
 from shared.core import task as tasks
+from shared.core.admission import tenant_policy
 from shared.core.approval import Approval, budget_shown
 from shared.core.decision import Decision
 from shared.core.journal import digest
+from shared.core.money import usd
 from shared.core.pricing import worst_case
 from shared.core.schedule import order
 from shared.core.workflow import workflow
@@ -58,7 +60,8 @@ def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
 def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
     flow, now = workflow(task.workflow), ports.now()
     unsettled = sum(done not in tasks.SETTLED for done in task.progress)
-    amount = worst_case(ports.policy(), flow.steps) * unsettled
+    zone = tenant_policy(ports.tenants, task.tenant).data_zone
+    amount = worst_case(ports.policy(), flow.steps, zone) * unsettled
     asked = Approval(
         id=budget_approval_id(task),
         tenant=task.tenant,
@@ -142,6 +145,6 @@ def _granted(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:
         return None
     if asked.status != "approved":
         how = "nobody granted" if asked.expired else f"{', '.join(asked.deciders)} refused"
-        cancel(ports, task.tenant, task.id, BY, f"{how} the {asked.amount} micro-USD it asked for", source=source)
+        cancel(ports, task.tenant, task.id, BY, f"{how} the {usd(asked.amount)} it asked for", source=source)
         return None
-    return f"{', '.join(asked.deciders)} granted {asked.amount} micro-USD more", asked.amount
+    return f"{', '.join(asked.deciders)} granted {usd(asked.amount)} more", asked.amount

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from shared.app import ledger, switches
 from shared.app.crew import Threads
 from shared.app.leases import charge_of, lease_id
-from shared.app.purse import Kept, LedgerDown, Terms, Ticket
+from shared.app.purse import UNKNOWN_OUTCOME, Kept, LedgerDown, Terms, Ticket
 from shared.app.router import Router
 from shared.core import caching
+from shared.core.admission import tenant_policy
 from shared.core.draws import DrawAsk, Outcome
+from shared.core.money import usd
 from shared.core.stepping import Spending
 from shared.errors import Permanent, Transient
 from shared.events.ids import derive
@@ -36,14 +38,13 @@ if TYPE_CHECKING:
     from shared.events.envelope import Fact
     from shared.ports import Models, Ports
 
-UNKNOWN_OUTCOME = "unknown-outcome"
 _SETTLES = 3
 
 
 def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) -> Models:
     """Return the models of one attempt at a step."""
     policy, task = ports.policy(), purse.task
-    tenant = policy.tenants[task.tenant]
+    tenant = tenant_policy(policy.tenants, task.tenant)
     terms = Terms(
         tenant=task.tenant,
         document=purse.entry.document,
@@ -56,10 +57,12 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         quality=step.quality,
         sla_ms=step.sla_ms,
         hard=step.hard,
+        pays_again=policy.on_unknown == "pay-again",
         # Asking a model that always says the same, at no provider's price, is as good as any cache.
         cacheable=cacheable
         and tenant.cache
         and any(one.provider != "extractive" for one in policy.candidates.values()),
+        alike=tenant.semantic_threshold if tenant.semantic_cache else 0.0,
     )
     router = Router(
         ports.models,
@@ -68,6 +71,7 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         ports.learned,
         ports.cache,
         _crew() if step.hard else None,
+        ports.nearby,
     )
     return router.bound(purse, terms)
 
@@ -155,7 +159,7 @@ class LeasePurse:
         """Charge a call that an earlier attempt made and whose end nobody knows; the policy says what then."""
         self._tell(ledger.unknown, found.id)
         if self.ports.policy().on_unknown != "pay-again":
-            what = f"a call of step {found.step} may have been paid for {found.worst} micro-USD; its end is not known"
+            what = f"a call of step {found.step} may have cost {usd(found.worst)}, and nobody knows how it ended"
             raise Permanent(what, code=UNKNOWN_OUTCOME)
 
     def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:

@@ -116,10 +116,15 @@ def written(settings: Settings, name: str) -> str | None:
     return found.text if found.version else None
 
 
-def change(settings: Settings, text: str) -> Policy:
-    """Put a policy in force; Permanent unless all of it is in order, Conflict when somebody else changes it too."""
+def change(settings: Settings, text: str, *, instead_of: int | None = None) -> Policy:
+    """Put a policy in force; Permanent unless all of it is in order, Conflict when somebody else changes it too.
+
+    `instead_of` is the version it was made from; Conflict when another one is written by now.
+    """
     policy = parse(text)
     before = settings.read(NAME)
+    if instead_of not in {None, before.version}:
+        raise Conflict(f"the policy was written {before.version} times by now, not {instead_of}")
     settings.write(Setting(NAME, text, before.version + 1))
     keep(settings, text)
     return policy

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.core.completion import Prompt
     from shared.events.envelope import Fact
 
+UNKNOWN_OUTCOME = "unknown-outcome"  # the code of a question whose call may have been paid for in vain
 Paid = Literal["answered", "repaired", "failed", "hedged"]
 
 
@@ -75,7 +76,9 @@ class Purse(Protocol):
 class Terms:
     """For whom and how well a step's questions are to be answered.
 
-    `sla_ms` of 0 asks for no speed; `hard` is worth a second call. `attempt` counts the step's attempts.
+    `sla_ms` of 0 asks for no speed; `hard` is worth a second call. `attempt` counts the step's attempts. `alike` is how
+    similar a text must be to share an earlier one's answer, 0: none may.
+    Unless it `pays_again`, nobody else is asked after a call whose end is not known.
     """
 
     tenant: str
@@ -89,4 +92,6 @@ class Terms:
     quality: float = 0.0
     sla_ms: float = 0.0
     hard: bool = False
+    pays_again: bool = True
     cacheable: bool = False
+    alike: float = 0.0

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app.calls import Busy, Calls, Kind, Said
-from shared.app.purse import LedgerDown
+from shared.app.purse import UNKNOWN_OUTCOME, LedgerDown
 from shared.core.completion import Completion, NoAnswer, Prompt, Repair
 from shared.core.health import WELL
+from shared.core.money import usd
 from shared.core.phrasing import most_tokens_in
 from shared.core.routing import Ask, Choice, Pick, Route, decide
 from shared.errors import FabricError, Permanent, Throttled, Transient
@@ -58,6 +59,8 @@ class Question:
             if heard is not None and not heard.said.fault:
                 used = heard.said.completion.usage
                 return heard.said.completion, heard.pick.route.cost(used.tokens_in, used.tokens_out)
+            if self.in_vain is not None and not self.calls.terms.pays_again:
+                raise Permanent(f"{self.in_vain}; it may have been paid for", code=UNKNOWN_OUTCOME)
         raise self._verdict(choice)
 
     def _choice(self) -> Choice:
@@ -178,14 +181,24 @@ class Question:
             return Transient(f"no model answered: {self.in_vain}", retry_after=max(self.in_vain.retry_after, wait))
         if self.waits:
             return Throttled(f"no model can be asked for {wait:.1f} s", retry_after=wait, code="models-busy")
+        broke = self.broke or self._too_dear(choice)
+        if broke is not None:  # whatever else is wrong, more money is another chance
+            return broke
         if self.fault:
             return Permanent(f"the model's answer: {self.fault}", code="bad-answer")
         if self.refusal is not None:
             return self.refusal
         reasons = "; ".join(f"{one.deployment}: {one.reason}" for one in choice.refused) or "the policy names none"
-        if self.broke is not None or any(one.code == "budget" for one in choice.refused):
-            return self.broke or Permanent(f"no model is affordable: {reasons}", code=_BROKE)
         return Permanent(f"no model can answer: {reasons}", code="no-model")
+
+    def _too_dear(self, choice: Choice) -> Permanent | None:
+        names = {one.deployment for one in choice.refused if one.code == "budget"}
+        if not names:
+            return None
+        dear = [(self.calls.worst(route, self.prompt), route.name) for route in self.known if route.name in names]
+        worst, name = min(dear)
+        left = usd(self.calls.purse.left())
+        return Permanent(f"a call of {name} may cost {usd(worst)}, and {left} are left", code=_BROKE)
 
 
 def _told(late: Future[Said]) -> None:

@@ -20,6 +20,11 @@ class Recent:
         self._settings, self._now = settings, now
         self._kept: dict[str, tuple[datetime, Setting]] = {}
 
+    @property
+    def source(self) -> Settings:
+        """The settings as they are."""
+        return self._settings
+
     def read(self, name: str) -> Setting:
         """Return the setting as it is, or was half a second ago; what the store raises when it cannot be asked."""
         at = self._now()

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.app.commit import change, relay
 from shared.app.parking import Wait, give_back, give_way_to_others, park
-from shared.app.paying import UNKNOWN_OUTCOME, LeasePurse, models_for
+from shared.app.paying import LeasePurse, models_for
+from shared.app.purse import UNKNOWN_OUTCOME
 from shared.core import stepping
+from shared.core.admission import tenant_policy
 from shared.core.pricing import worst_case
 from shared.core.stepping import Call, Spending
 from shared.core.task import PARKED
@@ -64,12 +66,13 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
 
 def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None, source: str) -> Entry:
     """Write the intent, as long as the step's entry is the one that was seen; else somebody else is at it."""
+    zone = tenant_policy(ports.tenants, task.tenant).data_zone
     busy = Transient(f"another attempt at step {call.step} of document {call.document} has just begun")
 
     def decide(current: Task) -> Decision:
         if ports.journal.find(task.tenant, task.id, call.document, call.step) != entry:
             raise busy
-        return stepping.start(current, step, call, entry, most=worst_case(ports.policy(), [step]))
+        return stepping.start(current, step, call, entry, most=worst_case(ports.policy(), [step], zone))
 
     attempt = entry.attempt + 1 if entry else 1
     change(ports, _cause(task, call, attempt, "start", source), decide)

@@ -49,7 +49,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     )
     cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
     try:
-        budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps))
+        budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps, policy.data_zone))
         granted = grant(ports, tenant, _asked(task, budget))
     except Forbidden as refusal:
         made = create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shared.core.ledger import NOTHING, Account, Book, Draw, DrawState, Lease, Posting, booked, check_open
+from shared.core.money import usd
 from shared.errors import Permanent
 
 
@@ -57,7 +58,7 @@ def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
     room = lease.amount - lease.settled - lease.held
     if not 0 <= worst <= room:
         raise Permanent(
-            f"a call of step {step} may cost {worst} micro-USD, {room} of {lease.amount} are left",
+            f"a call of step {step} may cost {usd(worst)}, {usd(room)} of {usd(lease.amount)} are left",
             code="budget-used-up",
         )
     version = found.version + 1 if found is not None else 1

@@ -42,5 +42,11 @@ def total(usages: Iterable[Usage]) -> int:
     return sum(map(cost, usages))
 
 
+def usd(micro_usd: int) -> str:
+    """Return an amount of micro-USD as people write it."""
+    sign = "-" if micro_usd < 0 else ""
+    return f"{sign}${abs(micro_usd) / 1_000_000:,.6f}"
+
+
 def _ceil(micro_usd_millions: int) -> int:
     return -(-micro_usd_millions // _MILLION)

@@ -44,6 +44,8 @@ class TenantPolicy(BaseModel):
     priorities: tuple[Priority, ...] = Field(default=PRIORITIES, min_length=1)
     data_zone: str = Field(default="", max_length=32)
     cache: bool = True
+    semantic_cache: bool = False
+    semantic_threshold: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -128,14 +130,13 @@ class Classes(BaseModel):
 class Runs(BaseModel):
     """How runs hold and get back their place.
 
-    A lease ends by itself after `lease_seconds`. So many parked tasks a second are resumed at most. Interactive work
-    that was told to wait for money and did not ask again for `wait_lapses` seconds has gone away: nobody gives way to it.
+    A lease ends by itself after `lease_seconds`. Interactive work that was told to wait for money and did not ask again
+    for `wait_lapses` seconds has gone away: nobody gives way to it.
     """
 
     model_config = _STRICT
 
     lease_seconds: Seconds = 21_600.0
-    resumed_per_second: Seconds = 50.0
     wait_lapses: Seconds = 60.0
 
 

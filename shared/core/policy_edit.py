@@ -17,7 +17,7 @@ from shared.errors import Permanent
 
 _HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"\s*([A-Za-z_]+)\s*=")
-Value = int | bool | str | list[str]
+Value = int | float | bool | str | list[str]
 
 
 def values(said: Mapping[str, str]) -> dict[str, Value]:
@@ -37,9 +37,11 @@ def _value(name: str, text: str) -> Value:
         return text
     if kind is int and re.fullmatch(r"-?[0-9][0-9_]{0,20}", text):
         return int(text)
-    if kind not in {bool, int}:
+    if kind is float and re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text):
+        return float(text)
+    if kind not in {bool, int, float}:
         return [one.strip() for one in text.split(",") if one.strip()]
-    wanted = "true or false" if kind is bool else "a whole number"
+    wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a number such as 0.95")
     raise Permanent(f"{name} is {wanted}, not {text!r}", code="bad-policy", where=name)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.core.health import WELL, Health, against
-from shared.core.money import PRICES
+from shared.core.money import PRICES, usd
 
 Provider = Literal["extractive", "bedrock", "azure-openai", "gemini", "openai", "smollm"]
 Kind = Literal["provisioned", "on-demand"]
@@ -222,7 +222,7 @@ def _unfit(route: Route, ask: Ask) -> Refusal:
     if read + ask.most_out > route.context:
         return Refusal(name, f"a context of {route.context} tokens is too small for {read + ask.most_out}")
     worst = route.cost(ask.text_in if route.embedded else ask.most_in, ask.most_out)
-    return Refusal(name, f"may cost {worst} micro-USD, {ask.left} are left", 0.0, "budget")
+    return Refusal(name, f"may cost {usd(worst)}, {usd(ask.left)} are left", 0.0, "budget")
 
 
 def _picks(ranked: list[tuple[bool, bool, float, str, Route]], *, spilled: bool) -> list[Pick]:

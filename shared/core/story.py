@@ -65,7 +65,7 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     ),
     "usage.saved": lambda said: (
         f"document {said.document}: {said.step} was answered before, {usd(said.saved_micro_usd)} saved",
-        f"from the {said.by}, by {said.model}",
+        f"from the {said.by}, by {said.model}" + _similar(said),
     ),
     "usage.corrected": lambda said: (
         f"document {said.document}: {said.step} cost {usd(said.cost_micro_usd)}, not {usd(said.was_micro_usd)}",
@@ -119,6 +119,10 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
 
 def _tokens(used: Any) -> str:  # noqa: ANN401  a fact of one type
     return f"{used.model} read {used.tokens_in} and wrote {used.tokens_out} tokens"
+
+
+def _similar(saved: Any) -> str:  # noqa: ANN401  a fact of one type
+    return "" if saved.similarity is None else f", about another text with a similarity of {saved.similarity:.3f}"
 
 
 def _attempt(routed: Any) -> str:  # noqa: ANN401  a fact of one type

@@ -35,7 +35,10 @@ class UsageMetered(Fact):
 
 
 class UsageSaved(Fact):
-    """A call that needed no provider: an equal one was answered before, for this tenant."""
+    """A call that needed no provider: an equal one was answered before, for this tenant.
+
+    With a `similarity` the text was not equal to the earlier one, but so similar to it.
+    """
 
     type: ClassVar[str] = "usage.saved"
 
@@ -46,6 +49,7 @@ class UsageSaved(Fact):
     by: Literal["cache", "journal"]
     workflow: str = ""
     cloud: str = ""
+    similarity: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
 
 
 class UsageCorrected(Fact):

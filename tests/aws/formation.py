@@ -47,7 +47,8 @@ def of_type(template: Json, kind: str) -> dict[str, Json]:
 def granted(template: Json, function: str) -> set[Grant]:
     """Return what a function's policies let it do."""
     policies = template["Resources"][function]["Properties"].get("Policies", [])
-    documents = (template["Resources"][name]["Properties"]["PolicyDocument"] for name in policies)
+    named = (one if isinstance(one, str) else one[1] for one in policies)  # a condition's name stands before
+    documents = (template["Resources"][name]["Properties"]["PolicyDocument"] for name in named)
     return {grant for document in documents for grant in _grants(document["Statement"])}
 
 

@@ -25,7 +25,7 @@ def test_a_used_up_lease_refuses() -> None:
     rows = Rows()
     rows.open(100)
     rows.draw(70)
-    with pytest.raises(Permanent, match="may cost 31 micro-USD, 30 of 100 are left") as refused:
+    with pytest.raises(Permanent, match=r"may cost \$0.000031, \$0.000030 of \$0.000100 are left") as refused:
         rows.draw(31, name="call-2")
     assert refused.value.code == "budget-used-up"
     rows.settle(50)

@@ -64,7 +64,7 @@ def test_what_fails_now_and_then_costs_more_than_its_price() -> None:
         ({}, ASK._replace(zone="eu"), "in data zone unknown, not eu"),
         ({"quality": {"classify": 0.5}}, ASK._replace(quality=0.6), "quality 0.5 is below 0.6"),
         ({"context": 1_499}, ASK, "a context of 1499 tokens is too small for 1500"),
-        ({"tokens_in": 10**9}, ASK._replace(left=1), "may cost 4000001 micro-USD, 1 are left"),
+        ({"tokens_in": 10**9}, ASK._replace(left=1), "may cost $4.000001, $0.000001 are left"),
         ({"p95_ms": 900}, ASK._replace(sla_ms=800.0, hard=True), "slower than 800 ms"),
     ],
 )

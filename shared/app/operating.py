@@ -1,0 +1,120 @@
+"""What operators see and change of a running fabric: the policy, the tenants' accounts, the switches.
+
+Settings are asked for as they are, not as they were a moment ago. Who is an operator is the door's to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shared.app import policy as policies
+from shared.app import switches
+from shared.app.recent import EVERY, Recent
+from shared.core.buckets import level
+from shared.core.ledger import Book, windows_at
+from shared.core.policy_edit import toml_of
+from shared.core.switches import stopped
+from shared.core.workflow import workflow
+from shared.errors import Conflict, NotFound, Permanent
+
+if TYPE_CHECKING:
+    from shared.core.policy import Policy, TenantPolicy
+    from shared.core.switches import Scope, Switch
+    from shared.ports import Ports
+
+_SEEN = 2 * EVERY  # by then every process goes by a switch, even one whose writing took a moment
+
+
+class Written(NamedTuple):
+    """A policy's text, which writing of it this is (0: nobody wrote one yet), and the version that is in force."""
+
+    text: str
+    revision: int
+    version: str
+
+
+def as_is(ports: Ports) -> Ports:
+    """Return the ports with settings that are read from the store each time."""
+    kept = ports.settings
+    return replace(ports, settings=kept.source) if isinstance(kept, Recent) else ports
+
+
+def policy(ports: Ports) -> Written:
+    """Return the policy as it is written; the tenants of the deployment while nobody wrote one."""
+    found = ports.settings.read(policies.NAME)
+    now = ports.policy()
+    return Written(found.text if found.version else _seed(now), found.version, now.version)
+
+
+def _seed(policy: Policy) -> str:
+    tenants = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in policy.tenants.items()}
+    return toml_of(json.dumps({"tenants": tenants}))
+
+
+def put_policy(ports: Ports, text: str, revision: int) -> Policy:
+    """Put a policy in force instead of that revision; Permanent, and nothing changes, unless all of it is in order."""
+    try:
+        return policies.change(ports.settings, text, instead_of=revision)
+    except Conflict as moved_on:
+        what = "it was changed since you read it; read it again and decide again"
+        raise Permanent(what, code="conflict", where="policy") from moved_on
+
+
+def tenants(ports: Ports, *, limit: int, after: str = "") -> list[dict[str, Any]]:
+    """Return what is known of up to `limit` tenants in the order of their names, those after `after`."""
+    known, stops = ports.tenants, switches.switched(ports)
+    names = sorted(name for name in known if name > after)[:limit]
+    return [facts(ports, name, known[name], stops) for name in names]
+
+
+def tenant(ports: Ports, name: str) -> dict[str, Any]:
+    """Return what is known of one tenant; NotFound when the policy names none of that name."""
+    known = ports.tenants
+    if name not in known:
+        raise NotFound(f"no tenant {name!r} in the policy")
+    return facts(ports, name, known[name], switches.switched(ports))
+
+
+def facts(ports: switches.Controls, name: str, policy: TenantPolicy, stops: Iterable[Switch]) -> dict[str, Any]:
+    """Return a tenant's limits and what is used of them, as plain values; amounts in micro-USD."""
+    account, now = ports.ledger.account(name), ports.now().timestamp()
+    day, month = (account.books.get(window, Book()) for window in windows_at(now))
+    switch = next((one for one in stops for flow in policy.workflows if stopped((one,), name, flow)), None)
+    return {
+        "tenant": name,
+        "stopped": f"by {switch.by}: {switch.reason}" if switch else "",
+        "spent_today": day.settled,
+        "held_today": day.open,
+        "spent_this_month": month.settled,
+        "held_this_month": month.open,
+        "open_runs": account.runs,
+        "requests_left": round(level(account.requests, policy.requests, now), 2),
+        "tokens_left": round(level(account.tokens, policy.tokens, now)),
+        "turned_away": account.turned_away,
+        "waiting_for_money": len(account.waits),
+        "limits": policy.model_dump(mode="json"),
+    }
+
+
+def stop(ports: Ports, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
+    """Stop new calls; NotFound for what there is not: whoever mistypes a name would think it is stopped."""
+    if scope == "workflow":
+        workflow(name)
+    if scope == "tenant" and name not in ports.tenants and not ports.ledger.account(name).version:
+        raise NotFound(f"no tenant {name!r}; there are {_listed(ports.tenants)}")
+    return switches.stop(ports, scope, name, by=by, reason=reason)
+
+
+def _listed(known: Mapping[str, object]) -> str:
+    return ", ".join(sorted(known)[:20])
+
+
+def quiet(ports: Ports, scope: Scope, name: str) -> bool:
+    """Tell whether no such call can be out any more: not before every process goes by the switches there are."""
+    now = ports.now()
+    if any(now - one.since < _SEEN for one in switches.switched(ports)):
+        return False
+    return switches.quiet(ports, scope, name)
