@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.runner import Effort, Row, show
 
-SUBJECTS = ("events", "dispatch", "submit", "record", "spanner", "express", "durable", "imports", "review", "outage", "router")
+SUBJECTS = ("events", "dispatch", "submit", "record", "spanner", "express", "durable", "imports", "review", "outage", "router", "semantic")
 _MANY, _FEW = 7, 5
 
 

@@ -90,6 +90,7 @@ class Side:
     def _answer(self) -> str:
         line = self._pipe(self._process.stdout).readline().strip()
         if not line:
+            self.__exit__()
             raise RuntimeError(f"the process ended with {self._process.wait()}")
         return line
 

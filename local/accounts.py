@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from local.screen import say, say_rows, table, text
-from shared.core.buckets import level
-from shared.core.ledger import Book, windows_at
-from shared.core.story import usd
-from shared.core.switches import stopped
-
-if TYPE_CHECKING:
-    from local.controls import Controls
-    from shared.core.policy import TenantPolicy
+from shared.core.money import usd
 
 
-def facts(mine: Controls, tenant: str, policy: TenantPolicy) -> dict[str, Any]:
-    """Return what is known of a tenant, as plain values; amounts in micro-USD."""
-    from shared.app.switches import switched  # noqa: PLC0415  only these verbs need it
-
-    account, now = mine.ledger.account(tenant), mine.now().timestamp()
-    day, month = (account.books.get(window, Book()) for window in windows_at(now))
-    switch = next((stopped((one,), tenant, flow) for one in switched(mine) for flow in policy.workflows), None)
-    return {
-        "tenant": tenant,
-        "stopped": f"by {switch.by}: {switch.reason}" if switch else "",
-        "spent_today": day.settled,
-        "held_today": day.open,
-        "spent_this_month": month.settled,
-        "held_this_month": month.open,
-        "open_runs": account.runs,
-        "requests_left": round(level(account.requests, policy.requests, now), 2),
-        "tokens_left": round(level(account.tokens, policy.tokens, now)),
-        "turned_away": account.turned_away,
-        "waiting_for_money": len(account.waits),
-        "limits": policy.model_dump(mode="json"),
-    }
-
-
-def print_all(rows: Sequence[dict[str, Any]]) -> None:
+def print_all(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print a line for each tenant."""
     shown = table("tenant", "today", "of", "month", "of", "held", "runs", "of", "requests/min", "tokens/min", "left")
     for one in rows:
@@ -61,7 +31,7 @@ def print_all(rows: Sequence[dict[str, Any]]) -> None:
     say_rows(shown, [(text(stop, "bold red"),) if stop else () for stop in stops])
 
 
-def print_one(one: dict[str, Any]) -> None:
+def print_one(one: Mapping[str, Any]) -> None:
     """Print all that is known of a tenant."""
     limits = one["limits"]
     say(text(one["tenant"], "bold"), text(f"stopped {one['stopped']}" if one["stopped"] else "", "bold red"))

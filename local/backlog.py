@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local.review import OUTCOMES
+from local.told import added
 
 if TYPE_CHECKING:
     from local.corpus import Outcome
@@ -29,8 +30,8 @@ class Backlog:
             return
         document = (event["taskid"], position)
         self._state[document] = OUTCOMES.get(event["type"]) or self._state.get(document, "queued")
-        if event["type"] == "usage.metered":
-            self.spent += event["data"]["cost_micro_usd"]
+        if event["type"] in {"usage.metered", "usage.corrected"}:
+            self.spent += added(event["data"])
 
     @staticmethod
     def follow() -> bool:

@@ -17,7 +17,7 @@ from local.licences import installed_licences
 from shared.events.document import DocumentRef
 from shared.events.ids import derive
 
-Outcome = Literal["queued", "done", "waiting", "failed", "cancelled"]
+Outcome = Literal["queued", "done", "waiting", "parked", "failed", "cancelled"]
 _CHUNK = 1024 * 1024
 _LONGEST_ENTITY, _KEPT_OF_IT = 200, 150  # an entity may have 256 characters
 _NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})")

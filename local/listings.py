@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from rich.text import Text
 
 from local import screen
 from local.screen import Location, command, prose, say, say_command, say_rows, text
-from shared.core.story import usd
+from shared.core import story
+from shared.core.money import usd
 
 if TYPE_CHECKING:
     from local.sqlite.broker import DeadLetter
@@ -19,7 +21,7 @@ SHORT = 8  # characters of an id or a digest that tell it from the others
 _SUMMARY_LINES = 2
 
 
-def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: FBT001  the one thing besides the tasks
+def print_tasks(tasks: Sequence[dict[str, Any]], *, more: bool, where: Sequence[str] = ()) -> None:
     """Print tasks, and how to see those after them."""
     if not tasks:
         say("no tasks")
@@ -36,10 +38,25 @@ def print_tasks(tasks: Sequence[dict[str, Any]], more: bool) -> None:  # noqa: F
             str(task["waiting"]),
             usd(task["spent_micro_usd"]),
         )
-    say_rows(rows, [() if wide else (text(_seen_from_here(task["entity"]), "dim"),) for task in tasks])
+    entities = [() if wide else (text(_seen_from_here(task["entity"]), "dim"),) for task in tasks]
+    say_rows(rows, [(*entity, *_waits(task)) for entity, task in zip(entities, tasks, strict=True)])
     if more:
         say("\nmore:")
-        say_command(command("tasks", "--after", tasks[-1]["id"]))
+        say_command(command("tasks", "--after", tasks[-1]["id"], *where))
+
+
+def waits(task: dict[str, Any]) -> str:
+    """Say what a parked task waits for, and what can be done about it; nothing of any other."""
+    if not task.get("parked_for"):
+        return ""
+    until = task["parked_until"]
+    said = story.waits(task["parked_for"], datetime.fromisoformat(until) if until else None, task["reason"])
+    return prose(said).plain
+
+
+def _waits(task: dict[str, Any]) -> tuple[Text, ...]:
+    said = waits(task)
+    return (text(said, "yellow"),) if said else ()
 
 
 _TASK_HEADINGS = ("status", "on", "docs", "wait", "spent")
@@ -190,7 +207,7 @@ def print_events(events: Sequence[dict[str, Any]]) -> None:
     say(rows)
 
 
-def print_held_back(parked: Sequence[dict[str, Any]], letters: Sequence[DeadLetter]) -> None:
+def print_held_back(parked: Sequence[dict[str, Any]], letters: Sequence[DeadLetter], where: Sequence[str] = ()) -> None:
     """Print what the recorder holds back, what could not be delivered, and how to go on."""
     if not parked and not letters:
         say("nothing is held back, nothing was given up")
@@ -201,7 +218,8 @@ def print_held_back(parked: Sequence[dict[str, Any]], letters: Sequence[DeadLett
         say_rows(rows, [(prose(item["reason"]),) for item in parked])
         say("\nLet an entity go on without the number that holds it back:")
         example = next((item for item in parked if item["cause"] == "poison"), parked[0])
-        say_command(f"{command('skip', example['entity'])} NUMBER --reason WHY")
+        words = f" {' '.join(where)}" if where else ""
+        say_command(f"{command('skip', example['entity'])} NUMBER --reason WHY{words}")
     if letters:
         _print_letters(letters, after=bool(parked))
 

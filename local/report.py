@@ -5,28 +5,38 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
-from rich.tree import Tree
 
 from local import screen
 from local.screen import Location, command, one_line, plural, prose, say, say_command, say_rows, text
-from shared.core.story import Cost, Line, usd
+from shared.core.cost_tree import Cost
+from shared.core.money import usd
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from local.corpus import Item, Outcome
     from local.sqlite.broker import Message
+    from shared.core.story import Account, Line
 
 _REFRESH_SECONDS = {True: 0.1, False: 2.0}
 _PATIENCE_SECONDS = 1.0
 _MANY = 200
-_STYLES = {"done": "green", "waiting": "yellow", "failed": "red", "queued": "dim", "cancelled": "dim"}
+_STYLES = {
+    "done": "green",
+    "waiting": "yellow",
+    "parked": "yellow",
+    "failed": "red",
+    "queued": "dim",
+    "cancelled": "dim",
+}
 
 
 class Followed(Protocol):
@@ -124,6 +134,7 @@ def print_table(items: Sequence[Item], where: Sequence[str] = ()) -> None:
         say(f"{left} {'is' if len(items) - len(shown) == 1 else 'are'} not listed; --json lists all")
     _say_sums(items)
     _say_next_step([item for item in items if item.status == "waiting"], where)
+    _say_parked(sum(item.status == "parked" for item in items), where)
 
 
 def _documents(items: Sequence[Item]) -> Table:
@@ -169,6 +180,13 @@ def _say_next_step(waiting: Sequence[Item], where: Sequence[str]) -> None:
     say_command(command("approve", "--label", example.label, *where), f"all that are {example.label}")
 
 
+def _say_parked(count: int, where: Sequence[str]) -> None:
+    if count:
+        say(f"{plural(count, 'document')} {'is' if count == 1 else 'are'} parked; nothing of it failed:")
+        say_command(command("resume"), "goes on with what need not wait any longer")
+        say_command(command("approvals", *where), "has the decisions on budgets")
+
+
 def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] = ()) -> None:
     """Print how the classes compare with what the packages say of themselves."""
     from local.licences import agrees  # noqa: PLC0415  only the demo knows about licences
@@ -188,33 +206,60 @@ def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] =
         say_command(command("explain", items[0].task, *where))
 
 
-def print_story(lines: Sequence[Line], cost: Cost, ledger: Mapping[str, Any] | None) -> None:
+def print_story(lines: Sequence[Line], cost: Cost, account: Account, ledger: Mapping[str, Any] | None) -> None:
     """Print a task's story, its cost tree, and whether the ledger says the same."""
-    rows = screen.columns_that_fold(3)
+    rows, day = screen.statement("time", "where", "what happened, and why", "cost"), ""
     for line in lines:
-        why = (prose(f"because {line.why}", "dim"),) if line.why else ()
-        rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source), Text("\n").join([prose(line.text), *why]))
+        if day != (day := f"{line.event.time:%Y-%m-%d}"):
+            rows.add_row(Text(day, "bold"))
+        why = (Padding(prose(line.why, "dim"), (0, 0, 0, 2)),) if line.why else ()
+        told = Group(prose(line.text), *why)
+        paid = "" if line.cost is None else usd(line.cost)
+        rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source, "dim"), told, paid)
     say(rows)
-    say(_tree(cost, Tree(text(_priced(cost)))))
+    say("", _tree(cost), "")
+    say(*_sums(cost, account), sep="\n")
     if ledger is not None:
         say(_compared(cost, ledger))
 
 
-def _tree(cost: Cost, tree: Tree) -> Tree:
-    for part in cost.parts.values():
-        _tree(part, tree.add(text(_priced(part))))
-    return tree
+def _tree(cost: Cost) -> Table:
+    """Return the tree with its amounts in columns; one that is 0 everywhere is left out."""
+    columns = {"cost": attrgetter("total"), "saved": attrgetter("saved"), "in vain": attrgetter("wasted")}
+    shown = {name: of for name, of in columns.items() if name == "cost" or of(cost)}
+    rows = screen.statement("", *shown)
+    for guide, part in _branches(cost):
+        amounts: list[int] = [of(part) for of in shown.values()]
+        rows.add_row(text(guide + part.name), usd(amounts[0]), *(usd(one) if one else "" for one in amounts[1:]))
+    return rows
+
+
+def _branches(cost: Cost, before: str = "", own: str = "") -> Iterator[tuple[str, Cost]]:
+    """Yield the nodes of a tree, each after the lines that lead to it."""
+    yield before + own, cost
+    below = before + {"├── ": "│   ", "└── ": "    "}.get(own, "")
+    parts = list(cost.parts.values())
+    for place, part in enumerate(parts, 1):
+        yield from _branches(part, below, "└── " if place == len(parts) else "├── ")
+
+
+def _sums(cost: Cost, account: Account) -> Iterator[str]:
+    runs = f" in {account.runs} runs" if account.runs > 1 else ""
+    yield f"spent: {usd(cost.total)} of a budget of {usd(account.budget)}{runs}"
+    if cost.saved:
+        yield f"saved: {usd(cost.saved)} that answers would have cost which were paid for before"
+    if cost.wasted:
+        yield f"in vain: {usd(cost.wasted)} for calls that brought no answer"
+    if account.prices:
+        yield f"prices: of policy {', '.join(account.prices)}"
 
 
 def _compared(cost: Cost, ledger: Mapping[str, Any]) -> str:
     """Say what the ledger says beside the tree; while calls are out, or events on their way, they may differ."""
     settled, held = ledger["settled_micro_usd"], ledger["held_micro_usd"]
-    agrees = "agrees to the micro-dollar" if settled == cost.total else f"differs by {usd(abs(settled - cost.total))}"
-    out = f", {usd(held)} held by calls that are out" if held else ""
-    of = usd(ledger["leased_micro_usd"])
-    return f"ledger: lease {ledger['state']}, {usd(settled)} settled of {of}{out}: {agrees}"
-
-
-def _priced(cost: Cost) -> str:
-    saved = f", {usd(cost.saved)} saved" if cost.saved else ""
-    return f"{cost.name}  {usd(cost.total)}{saved}"
+    charged = settled if ledger["state"] == "open" else settled + held  # who is over is billed for what is out
+    off = abs(charged - cost.total)
+    agrees = f"differs from the tree by {usd(off)}" if off else "agrees with the tree to the micro-dollar"
+    out = f"{usd(held)} held for calls that are out" if held else "nothing held"
+    of = f" of {usd(ledger['leased_micro_usd'])}" if ledger["state"] == "open" else ""
+    return f"ledger: {usd(settled)} settled{of}, {out}, lease {ledger['state']}: {agrees}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.clouds import aws
 from local.corpus import Item, Outcome, referenced
-from local.told import Told
+from local.told import Told, added
 from local.wiring import TENANT
 from shared.core.task import Progress
 from shared.core.workflow import DOCUMENT_REVIEW
@@ -126,7 +126,7 @@ class Review:
         """Count what others settled or asked about: all that is open here, or the first `most` of it."""
         open_ = (item for item in self.items if self._state.get((item.task, item.position)) == "queued")
         for item in self._looked_up(list(islice(open_, most))):
-            self._state[item.task, item.position] = item.status
+            self._state[item.task, item.position] = "queued" if item.status == "parked" else item.status
             self._costs[item.task, item.position] = item.cost
 
     def follow(self) -> bool:
@@ -138,14 +138,14 @@ class Review:
         """Follow the record: count what a document's latest event says."""
         kind = message.attributes["type"]
         outcome = OUTCOMES.get(kind)
-        if outcome is None and kind != "usage.metered":
+        if outcome is None and kind not in {"usage.metered", "usage.corrected"}:
             return
         event = json.loads(message.body)
         document = (event["taskid"], event["data"]["document"])
         if document not in self._state:
             return
         if outcome is None:
-            self._costs[document] += event["data"]["cost_micro_usd"]
+            self._costs[document] += added(event["data"])
         else:
             self._state[document] = outcome
 

@@ -20,6 +20,7 @@ from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
+AMOUNTS = frozenset({"cost", "saved", "in vain"})
 WIDE = 120  # columns from which on a table has room for whole ids
 _FILE_WIDTH = 140
 _INDENT = 2
@@ -39,9 +40,9 @@ def is_wide() -> bool:
     return columns() >= WIDE
 
 
-def say(*parts: RenderableType) -> None:
+def say(*parts: RenderableType, sep: str = " ") -> None:
     """Print, folded between words."""
-    _console().print(*parts)
+    _console().print(*parts, sep=sep)
 
 
 def say_command(words: str, meaning: str = "") -> None:
@@ -120,6 +121,15 @@ def columns_that_fold(count: int) -> Table:
     made = Table.grid(padding=(0, 2))
     for _ in range(count):
         made.add_column(overflow="fold")
+    return made
+
+
+def statement(*headings: str) -> Table:
+    """Return a table of what happened and of amounts, which come last: words fold, amounts stand below each other."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(headings))
+    for heading in headings:
+        amount = heading in AMOUNTS
+        made.add_column(heading, justify="right" if amount else "left", overflow="fold", no_wrap=amount)
     return made
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.app.findings import findings
+from shared.core.story import waits
 from shared.core.task import Progress, Status
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Seen:
                 self.asked[data["document"]] = data
             case "approval.decided" | "approval.expired":
                 self.answered.add(data["document"])
-            case "usage.metered":
-                self._costs[data["document"]] += data["cost_micro_usd"]
+            case "usage.metered" | "usage.corrected":
+                self._costs[data["document"]] += added(data)
             case "task.cancelled":
                 self.cancelled = data["reason"]
 
@@ -55,6 +56,12 @@ class Seen:
         if "label" in end:
             return replace(item, status="done", **{name: end[name] for name in _OF_A_REVIEW})
         return replace(item, status="failed", reason=f"{end['step']}: {end['reason']}")
+
+
+def added(used: Data) -> int:
+    """Return what a line of the bill, or a correction of one, adds to it."""
+    amount: int = used["cost_micro_usd"] - used.get("was_micro_usd", 0)
+    return amount
 
 
 def waiting(item: Item, asked: Data, classified: Data, summary: str) -> Item:
@@ -88,6 +95,12 @@ class Told:
             return replace(known, status="cancelled", reason=self._task.reason)
         asked = self._seen.asked.get(item.position)
         if asked is None or self._task.at(item.position) is not Progress.WAITING:
-            return replace(known, status="queued")
+            return self._open(known)
         found = findings(self._ports, self._task, item.position)
         return waiting(known, asked, found.steps["classify"], found.steps["summarise"]["summary"])
+
+    def _open(self, item: Item) -> Item:
+        task = self._task
+        if task.parked_for is None:
+            return replace(item, status="queued")
+        return replace(item, status="parked", reason=waits(task.parked_for, task.parked_until, task.reason))

@@ -69,6 +69,7 @@ class _Model:
         weights = import_module("safetensors.numpy").load_file(folder / "model.safetensors")
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the processor, too
         graph = _Graph(weights).model()
         self._session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

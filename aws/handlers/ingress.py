@@ -107,6 +107,9 @@ def _brief(task: Task) -> Json:
         "documents": len(task.documents),
         "waiting": task.waiting,
         "spent_micro_usd": task.spent,
+        "reason": task.reason,
+        "parked_for": task.parked_for,
+        "parked_until": task.parked_until and task.parked_until.isoformat(),
         "links": _links(task),
     }
 
@@ -117,9 +120,7 @@ def _whole(task: Task) -> Json:
         {"name": ref.name, "uri": ref.uri, "sha256": ref.sha256, "status": done}
         for ref, done in zip(task.documents, task.progress, strict=False)
     ]
-    until = task.parked_until
-    waits = {"reason": task.reason, "parked_for": task.parked_for, "parked_until": until and until.isoformat()}
-    return _brief(task) | _money(task) | {"documents": documents} | waits
+    return _brief(task) | _money(task) | {"documents": documents}
 
 
 def _money(task: Task) -> Json:

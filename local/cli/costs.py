@@ -76,7 +76,7 @@ def _print(found: Sequence[Share], by: By) -> None:
 
 def _cells(share: Share) -> tuple[Any, ...]:
     from local.screen import text  # noqa: PLC0415
-    from shared.core.story import usd  # noqa: PLC0415
+    from shared.core.money import usd  # noqa: PLC0415
 
     counts = (f"{count:,}" for count in (share.calls, share.tokens_in, share.tokens_out))
     return (text(share.name), *counts, *map(usd, (share.cost, share.wasted, share.saved)))

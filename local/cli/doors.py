@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from urllib.parse import urlencode
 
 import typer
 
 from local.cli.shared import Stop, opened
-from local.cli.tasks import go_on
+
+if TYPE_CHECKING:
+    from local.corpus import Item
+    from local.desks import Call
+    from local.engine import Engine
+    from local.sqlite.broker import DeadLetter
+    from local.stack.client import Client
+    from shared.ports import Documents
 
 
 class Place(StrEnum):
@@ -47,16 +55,43 @@ class Azure(Protocol):
         ...
 
 
+class Api(Protocol):
+    """The way to the clients' endpoints."""
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        person: str,
+        body: str | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
+        """Send a request; return the status and the JSON answer."""
+        ...
+
+
 Ask = Callable[[str, Mapping[str, str]], tuple[int, dict[str, Any]]]
+Settle = Callable[[dict[str, Any], str], tuple[int, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """A fabric as people reach it. `go_on` lets the work go on that was set free, where nobody else does."""
+    """A fabric as people reach it.
+
+    `settle` takes a person's decision to skip a number; `letters` are this machine's own dead ones; `documents` opens
+    where documents lie, and `bring` puts one there; `go_on` lets the work go on that was set free, where nobody else
+    does.
+    """
 
     azure: Azure
     ask: Ask
-    api: Ask
+    settle: Settle
+    letters: Callable[[], Sequence[DeadLetter]]
+    api: Api
+    documents: Callable[[], AbstractContextManager[Documents]]
+    bring: Callable[[Item, Documents], Item]
     go_on: Callable[[], None]
 
 
@@ -67,7 +102,16 @@ def doors(home: Path, where: Place) -> Iterator[Doors]:
         yield _of_the_stack(home)
         return
     with opened(home) as engine:
-        yield Doors(engine.azure, asked_here, _api_here, lambda: go_on(engine))
+        yield Doors(
+            azure=engine.azure,
+            ask=asked_here,
+            settle=_settled_here,
+            letters=engine.broker.dead_letters,
+            api=_api_here,
+            documents=lambda: nullcontext(engine.documents),
+            bring=lambda item, _: _found_by(engine, item),
+            go_on=lambda: go_on(engine),
+        )
 
 
 def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
@@ -77,12 +121,42 @@ def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]
     return gcp.query(path, query, caller())
 
 
-def _api_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+def _settled_here(decision: dict[str, Any], person: str) -> tuple[int, dict[str, Any]]:
+    from local.clouds import gcp  # noqa: PLC0415
+
+    return gcp.query("/skip", {}, caller(person), decision)
+
+
+def _api_here(
+    method: str,
+    path: str,
+    *,
+    person: str,
+    body: str | None = None,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, dict[str, Any]]:
     """Ask the API of the fabric that is open in this process."""
     from local.clouds import aws  # noqa: PLC0415
     from local.review import claims  # noqa: PLC0415
 
-    return aws.call_api("GET", path, claims=claims("operator"), query=query)
+    return aws.call_api(method, path, claims=claims(person), body=body, query=query, headers=headers)
+
+
+def _found_by(engine: Engine, item: Item) -> Item:
+    """Let the engine read a document where it lies."""
+    engine.documents.add_root(item.path)
+    return item
+
+
+def go_on(engine: Engine) -> None:
+    """Let the work go on that was set free; whoever is at work on the folder already takes it along."""
+    from local.backlog import Backlog  # noqa: PLC0415
+    from local.report import Progress  # noqa: PLC0415
+
+    with Progress(Backlog(), brief=True) as progress:
+        if not engine.work(progress.heard):
+            typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
 
 
 def caller(person: str = "") -> dict[str, str]:
@@ -92,12 +166,54 @@ def caller(person: str = "") -> dict[str, str]:
     return {"X-Agentfabric-Tenant": TENANT} | ({"X-Agentfabric-User": person} if person else {})
 
 
+def api_of_the_stack(home: Path, person: str) -> Call:
+    """Return the way to the operators' endpoints of the stack."""
+    from local.desks import ROLES  # noqa: PLC0415
+
+    client = _client(home)
+
+    def call(
+        method: str, path: str, *, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        return client.call_api(method, path, person=person, roles=ROLES, body=body, headers=headers)
+
+    return call
+
+
 def _of_the_stack(home: Path) -> Doors:
+    from local.stack.demo import uploaded  # noqa: PLC0415
+
+    client = _client(home)
+
+    def api(
+        method: str,
+        path: str,
+        *,
+        person: str,
+        body: str | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
+        asked = f"{path}?{urlencode(query)}" if query else path
+        return client.call_api(method, asked, person=person, body=body, headers=headers)
+
+    return Doors(
+        azure=client,
+        ask=client.ask,
+        settle=client.settle,
+        letters=tuple,  # those of a cloud lie in its own queues
+        api=api,
+        documents=client.documents,
+        bring=uploaded,
+        go_on=lambda: None,
+    )
+
+
+def _client(home: Path) -> Client:
     from local.stack import state  # noqa: PLC0415
     from local.stack.client import Client  # noqa: PLC0415
 
     facts = state.facts(home / "stack")
     if "FUNCTIONS_URL" not in facts or "QUERY_URL" not in facts:
         raise Stop(f"no stack runs in {home}; `agentfabric up` starts one, `up --keep` with what it held")
-    client = Client(facts)
-    return Doors(client, client.ask, lambda path, _: client.call_api("GET", path, person="operator"), lambda: None)
+    return Client(facts)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from local.cli.doors import Place, Where, api_of_the_stack
 from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Person, Stop, print_json
 from local.controls import Fabric, controls
 from shared.errors import Permanent
 
 if TYPE_CHECKING:
-    from local.controls import Controls
-    from shared.core.policy import Policy
+    from local.desks import Desk
     from shared.core.switches import Scope
 
 _LOOKS = 0.25
+_Made = TypeVar("_Made")
 On = Annotated[Fabric, typer.Option("--on", help="The fabric here, or the one on a cloud that the environment names.")]
 Tenant = Annotated[str, typer.Option(help="This tenant's work.")]
 Flow = Annotated[str, typer.Option(help="The work on this workflow.")]
@@ -47,6 +50,7 @@ def tenants(
     changes: Annotated[list[str] | None, typer.Argument(help="Limits, such as daily_budget=5000000.")] = None,
     home: Home = HOME,
     on: On = Fabric.HERE,
+    where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
 ) -> None:
@@ -54,11 +58,11 @@ def tenants(
     from local import accounts  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
 
     _check_words(do, name, changes or [])
-    with controls(on, home, _warn) as mine:
+    with _desk(home, on, where) as desk:
         if do is Do.SET:
-            mine.put(_changed(mine, name, changes or []))
-        chosen = [name] if name else sorted(mine.tenants)
-        facts = [accounts.facts(mine, one, _known(mine, one)) for one in chosen]
+            desk.put(_changed(desk, name, changes or []))
+        found = desk.tenants()
+    facts = [_named(found, name)] if name else found
     if as_json:
         for one in facts:
             print_json(one)
@@ -77,22 +81,22 @@ def _check_words(do: Do, name: str, changes: list[str]) -> None:
         raise Stop("limits are set as `agentfabric tenants set NAME daily_budget=5000000 …`", USAGE)
 
 
-def _changed(mine: Controls, name: str, changes: list[str]) -> str:
+def _changed(desk: Desk, name: str, changes: list[str]) -> str:
     from shared.core.policy_edit import edit, values  # noqa: PLC0415
 
     pairs = [change.partition("=") for change in changes]
     if not all(sign for _, sign, _ in pairs):
         raise Stop("write each limit as key=value, such as daily_budget=5000000", USAGE)
     try:
-        return edit(mine.text(), name, values({key.strip(): value for key, _, value in pairs}))
+        return edit(desk.text(), name, values({key.strip(): value for key, _, value in pairs}))
     except Permanent as error:
         raise Stop(f"nothing was changed: {error}", USAGE) from error
 
 
-def _known(mine: Controls, name: str) -> Any:  # noqa: ANN401  a TenantPolicy, whose import is not for --help
-    found = mine.tenants.get(name)
+def _named(facts: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    found = next((one for one in facts if one["tenant"] == name), None)
     if found is None:
-        raise Stop(f"no tenant {name!r}; there are {', '.join(sorted(mine.tenants))}", USAGE)
+        raise Stop(f"no tenant {name!r}; there are {', '.join(one['tenant'] for one in facts)}", USAGE)
     return found
 
 
@@ -101,6 +105,7 @@ def policy(
     file: Annotated[Path | None, typer.Argument(help="A policy, as TOML.")] = None,
     home: Home = HOME,
     on: On = Fabric.HERE,
+    where: Where = Place.EMBEDDED,
 ) -> None:
     """See the policy, check a file before it is used, or put one in force; a broken one changes nothing."""
     from shared.core.policy_text import parse  # noqa: PLC0415
@@ -108,26 +113,26 @@ def policy(
     if (do is With.SHOW) != (file is None):
         raise Stop("`policy show` takes no file, `policy check FILE` and `policy set FILE` take one", USAGE)
     if file is not None and do is With.CHECK:
-        typer.echo(f"in order: {_described(_valid(file, parse))}")
+        made = _valid(file, parse)
+        typer.echo(f"in order: {_described(made.version, len(made.tenants), len(made.candidates))}")
         return
-    with controls(on, home, _warn) as mine:
+    with _desk(home, on, where) as desk:
         if file is None:
-            typer.echo(mine.text().rstrip("\n"))
+            typer.echo(desk.text().rstrip("\n"))
         else:
-            typer.echo(f"in force within a second: {_described(_valid(file, mine.put))}")
+            typer.echo(f"in force within a second: {_described(*_valid(file, desk.put))}")
 
 
-def _valid(file: Path, use: Any) -> Policy:  # noqa: ANN401  from a text to its policy
+def _valid(file: Path, use: Callable[[str], _Made]) -> _Made:
+    """Return what becomes of a file's text."""
     try:
-        made: Policy = use(file.read_text(encoding="utf-8"))
+        return use(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, Permanent) as error:
         raise Stop(f"{file} cannot be used: {error}", USAGE) from error
-    return made
 
 
-def _described(made: Policy) -> str:
-    counts = f"{len(made.tenants)} tenants, {len(made.candidates)} models"
-    return f"version {made.version}, {counts}"
+def _described(version: str, tenants: int, candidates: int) -> str:
+    return f"version {version}, {tenants} tenants, {candidates} models"
 
 
 def stop(  # noqa: PLR0913  as above
@@ -137,31 +142,28 @@ def stop(  # noqa: PLR0913  as above
     workflow: Flow = "",
     home: Home = HOME,
     on: On = Fabric.HERE,
+    where: Where = Place.EMBEDDED,
     *,
     everything: Everything = False,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when no call is out any more.")] = False,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 300.0,
 ) -> None:
     """Stop new calls of models within a second: a tenant's, a workflow's, or all; what waits goes on after `start`."""
-    from shared.app import switches  # noqa: PLC0415
-
     scope, name = _meant(tenant, workflow, everything=everything)
     if not reason.strip():
         raise Stop("--reason wants a reason", USAGE)
-    with controls(on, home, _warn) as mine:
-        made = switches.stop(mine, scope, name, by=person, reason=reason)
-        typer.echo(f"stopped: {made.stops}")
+    with _desk(home, on, where, person) as desk:
+        typer.echo(f"stopped: {desk.stop(scope, name, by=person, reason=reason)}")
         if wait:
-            _wait(mine, scope, name, patience)
+            _wait(desk, scope, name, patience)
 
 
-def _wait(mine: Controls, scope: Scope, name: str, patience: float) -> None:
-    """Wait until every process has seen the switch and no call is out."""
-    from shared.app import switches  # noqa: PLC0415
+def _wait(desk: Desk, scope: Scope, name: str, patience: float) -> None:
+    """Wait until every process goes by the switch and no call is out."""
     from shared.app.recent import EVERY  # noqa: PLC0415
 
     seen, over = time.monotonic() + EVERY.total_seconds(), time.monotonic() + patience
-    while time.monotonic() < seen or not switches.quiet(mine, scope, name):
+    while time.monotonic() < seen or not desk.quiet(scope, name):
         if time.monotonic() > over:
             raise Stop(f"calls are still out after {patience:g} s; they end by themselves, or their leases do", FAILED)
         time.sleep(_LOOKS)
@@ -173,17 +175,29 @@ def start(
     workflow: Flow = "",
     home: Home = HOME,
     on: On = Fabric.HERE,
+    where: Where = Place.EMBEDDED,
     *,
     everything: Everything = False,
 ) -> None:
     """Let go on what `stop` stopped."""
-    from shared.app import switches  # noqa: PLC0415
-
     scope, name = _meant(tenant, workflow, everything=everything)
-    with controls(on, home, _warn) as mine:
-        switches.start(mine, scope, name)
-        left = switches.switched(mine)
+    with _desk(home, on, where) as desk:
+        left = desk.start(scope, name)
     typer.echo("started" + "".join(f"; {one.stops} is still stopped by {one.by}: {one.reason}" for one in left))
+
+
+@contextmanager
+def _desk(home: Path, on: Fabric, where: Place, person: str = "operator") -> Iterator[Desk]:
+    """Open the desk of the fabric that is meant."""
+    from local.desks import AtHand, OverTheApi  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
+
+    if where is Place.EMULATORS:
+        if on is not Fabric.HERE:
+            raise Stop(f"the stack or --on {on.value}: one of them", USAGE)
+        yield OverTheApi(api_of_the_stack(home, person))
+        return
+    with controls(on, home, _warn) as mine:
+        yield AtHand(mine)
 
 
 def _meant(tenant: str, workflow: str, *, everything: bool) -> tuple[Scope, str]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from local.cli.doors import Ask, Place, Where, asked_here, caller, doors
-from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, opened, print_json
+from local.cli.doors import Ask, Place, Where, doors
+from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, print_json
 from local.cli.tasks import Task
 
 
@@ -37,31 +37,36 @@ def events(
 def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
     """Tell what happened to a task, why, and what it cost."""
     from local.report import print_story  # noqa: PLC0415
-    from shared.core.story import cost_tree, tell  # noqa: PLC0415
+    from shared.core.cost_tree import cost_tree  # noqa: PLC0415
+    from shared.core.story import account, tell  # noqa: PLC0415
     from shared.events.catalog import parse  # noqa: PLC0415
 
     with doors(home, where) as to:
         told = [parse(json.dumps(row)) for row in _history(to.ask, task, "")]
         if not told:
             raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
-        ledger = accepted(*to.api(f"/tasks/{task}", {}))["ledger"]
-    print_story(tell(told), cost_tree(task, told), ledger)
+        ledger = accepted(*to.api("GET", f"/tasks/{task}", person="operator"))["ledger"]
+    print_story(tell(told), cost_tree(task, told), account(told), ledger)
 
 
 def parked(
-    entity: Annotated[str, typer.Option(help="Of this entity.")] = "", home: Home = HOME, *, as_json: Json = False
+    entity: Annotated[str, typer.Option(help="Of this entity.")] = "",
+    home: Home = HOME,
+    where: Where = Place.EMBEDDED,
+    *,
+    as_json: Json = False,
 ) -> None:
     """List what the recorder holds back and why, and the messages that could not be delivered."""
     from local.listings import print_held_back  # noqa: PLC0415
 
-    with opened(home) as engine:
-        rows = list(rows_of(asked_here, "/parked", "parked", {"entity": entity} if entity else {}))
-        letters = [letter for letter in engine.broker.dead_letters() if entity in {"", letter.key}]
+    with doors(home, where) as to:
+        rows = list(rows_of(to.ask, "/parked", "parked", {"entity": entity} if entity else {}))
+        letters = [letter for letter in to.letters() if entity in {"", letter.key}]
     if as_json:
         for row in (*rows, *map(asdict, letters)):
             print_json(row)
     else:
-        print_held_back(rows, letters)
+        print_held_back(rows, letters, where.words)
 
 
 def skip(
@@ -70,14 +75,14 @@ def skip(
     reason: Annotated[str, typer.Option(help="Why; it stays in the record, with your name.")],
     person: Person,
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
 ) -> None:
     """Let an entity's record go on without a number that holds it back."""
-    from local.clouds import gcp  # noqa: PLC0415
     from local.screen import printable  # noqa: PLC0415
 
-    decision = {"entity": entity, "sequence": number, "reason": reason}
-    with opened(home):
-        verdict = accepted(*gcp.query("/skip", {}, caller(person), decision))["verdict"]
+    with doors(home, where) as to:
+        decision = {"entity": entity, "sequence": number, "reason": reason}
+        verdict = accepted(*to.settle(decision, person))["verdict"]
     outcome = "was settled before" if verdict == "duplicate" else "skipped"
     typer.echo(printable(f"{entity} {number}: {outcome}"))
 

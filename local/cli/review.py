@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from local.engine import Engine
     from local.report import Progress
     from local.stack.client import Client
+    from shared.core.task import Task
 
 
 Again = Annotated[bool, typer.Option("--again", help="Try what failed or was cancelled again; leave the rest.")]
@@ -130,11 +132,23 @@ def resume(home: Home = HOME) -> None:
             _work(engine, progress)
         page = engine.ports.tasks.page(TENANT, limit=100_000)
     waiting, failed = sum(task.waiting for task in page), done.tally["failed"]
-    over = sum(task.over for task in page)
-    bad = f", {failed} failed now" if failed else ""
-    wait = f"{plural(waiting, 'document')} {'waits' if waiting == 1 else 'wait'} for a human"
-    typer.echo(f"{plural(len(page), 'task')}: {over} over, {wait}{bad}")
-    raise typer.Exit(_exit_code({"failed"} if failed else {"waiting"} if waiting else set()))
+    parked = Counter("budget" if task.parked_for == "budget" else "rest" for task in page if task.parked_for)
+    told = [
+        f"{sum(task.over for task in page)} over",
+        f"{plural(waiting, 'document')} {'waits' if waiting == 1 else 'wait'} for a human",
+        *([f"{plural(parked['budget'], 'task')} for a decision on its budget"] if parked["budget"] else []),
+        *([_rest([task for task in page if task.parked_for not in {None, "budget"}])] if parked["rest"] else []),
+        *([f"{failed} failed now"] if failed else []),
+    ]
+    typer.echo(f"{plural(len(page), 'task')}: {', '.join(told)}")
+    raise typer.Exit(_exit_code({"failed"} if failed else {"waiting"} if waiting or parked else set()))
+
+
+def _rest(parked: list[Task]) -> str:
+    """Say how many tasks wait for something else than a decision, and when the first of them goes on."""
+    until = min((task.parked_until for task in parked if task.parked_until), default=None)
+    then = f", the first until {until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
+    return f"{len(parked)} parked{then}"
 
 
 def _exists(path: Path) -> bool:
@@ -148,7 +162,7 @@ def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str
     from local.report import Progress  # noqa: PLC0415
     from local.review import Review  # noqa: PLC0415
 
-    review = Review(engine, taxonomy_ref(engine, taxonomy), person, again)
+    review = Review(engine, taxonomy_ref(engine.documents, taxonomy), person, again)
     progress = Progress(review)
     review.submit(corpus, progress.submitted)
     review.catch_up()
@@ -182,4 +196,4 @@ def _exit_code(states: Collection[str]) -> int:
     """What was cancelled is done: somebody wanted it so."""
     if "failed" in states or "queued" in states:
         return FAILED
-    return WAITING if "waiting" in states else DONE
+    return WAITING if {"waiting", "parked"} & set(states) else DONE

@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from local.engine import Engine
     from shared.events.document import DocumentRef
+    from shared.ports import Documents
 
 DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3
 FIRST_ERROR = 400
@@ -75,7 +76,7 @@ def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value
     typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
-def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
+def taxonomy_ref(documents: Documents, name: str) -> DocumentRef:
     """Return the reference of a taxonomy: a file's, or a packaged one's by name. The same content is the same one."""
     from shared import taxonomies  # noqa: PLC0415
     from shared.core.taxonomy import parse_taxonomy  # noqa: PLC0415
@@ -88,4 +89,4 @@ def taxonomy_ref(engine: Engine, name: str) -> DocumentRef:
         called = parse_taxonomy(text).name
     except (OSError, UnicodeDecodeError, Permanent) as error:
         raise Stop(f"taxonomy {name}: {error}", USAGE) from error
-    return engine.documents.write(text.encode(), "application/toml", called)
+    return documents.write(text.encode(), "application/toml", called)

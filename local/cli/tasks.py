@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from local.cli.shared import HOME, USAGE, Home, Json, Person, Stop, accepted, opened, print_json, taxonomy_ref
+from local.cli.doors import Place, Where, doors
+from local.cli.shared import HOME, USAGE, Home, Json, Person, Stop, accepted, print_json, taxonomy_ref
 
 if TYPE_CHECKING:
-    from local.engine import Engine
+    from local.corpus import Item
 
 
 class Priority(StrEnum):
@@ -41,41 +43,42 @@ def submit(  # noqa: PLR0913  what a client can say is what the verb takes
     budget: Annotated[int | None, typer.Option(help="What it may cost, in micro-USD, before it asks for more.")] = None,
     home: Home = HOME,
     *,
+    where: Where = Place.EMBEDDED,
     priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.STANDARD,
 ) -> None:
     """Submit one task and return at once; `resume` or `run` does the work."""
-    from local.clouds import aws  # noqa: PLC0415
     from local.corpus import Item, referenced  # noqa: PLC0415
-    from local.review import claims  # noqa: PLC0415
     from shared.events.ids import derive  # noqa: PLC0415
 
     items = [referenced(Item(path, path.name, entity)) for path in documents]
-    broken = [f"{item.path}: {item.reason}" for item in items if item.ref is None]
-    if broken:
-        raise Stop("; ".join(broken), USAGE)
-    with opened(home) as engine:
-        for item in items:
-            engine.documents.add_root(item.path)
+    _refuse_broken(items)
+    with doors(home, where) as to:
+        with to.documents() as kept:
+            brought = [to.bring(item, kept) for item in items]
+            classes = taxonomy_ref(kept, taxonomy)
+        _refuse_broken(brought)
         body = {
             "entity": entity or documents[0].name,
-            "documents": [item.ref.model_dump(mode="json") for item in items if item.ref],
-            "taxonomy": taxonomy_ref(engine, taxonomy).model_dump(mode="json"),
+            "documents": [item.ref.model_dump(mode="json") for item in brought if item.ref],
+            "taxonomy": classes.model_dump(mode="json"),
             "priority": priority.value,
         } | ({"budget_micro_usd": budget} if budget is not None else {})
+        text = json.dumps(body)
         headers = {"Idempotency-Key": key or derive("submit", json.dumps(body, sort_keys=True))}
-        answer = accepted(
-            *aws.call_api("POST", "/tasks", claims=claims(person), body=json.dumps(body), headers=headers)
-        )
+        answer = accepted(*to.api("POST", "/tasks", person=person, body=text, headers=headers))
     print_json(answer)
 
 
-def status(task: Task, person: Person, home: Home = HOME) -> None:
-    """Show how far a task is."""
-    from local.clouds import aws  # noqa: PLC0415
-    from local.review import claims  # noqa: PLC0415
+def _refuse_broken(items: Sequence[Item]) -> None:
+    broken = [f"{item.path}: {item.reason}" for item in items if item.ref is None]
+    if broken:
+        raise Stop("; ".join(broken), USAGE)
 
-    with opened(home):
-        print_json(accepted(*aws.call_api("GET", f"/tasks/{task}", claims=claims(person))))
+
+def status(task: Task, person: Person, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
+    """Show how far a task is."""
+    with doors(home, where) as to:
+        print_json(accepted(*to.api("GET", f"/tasks/{task}", person=person)))
 
 
 def tasks(
@@ -83,42 +86,32 @@ def tasks(
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 50,
     after: Annotated[str, typer.Option(help="Those after this id.")] = "",
     home: Home = HOME,
+    where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
 ) -> None:
     """List tasks."""
-    from local.clouds import aws  # noqa: PLC0415
     from local.listings import print_tasks  # noqa: PLC0415
-    from local.review import claims  # noqa: PLC0415
 
-    with opened(home):
+    with doors(home, where) as to:
         query = {"limit": str(limit)} | ({"after": after} if after else {})
-        answer = accepted(*aws.call_api("GET", "/tasks", claims=claims(person), query=query))
+        answer = accepted(*to.api("GET", "/tasks", person=person, query=query))
     if as_json:
         for task in answer["tasks"]:
             print_json(task)
     else:
-        print_tasks(answer["tasks"], more=answer["next"] is not None)
+        print_tasks(answer["tasks"], more=answer["next"] is not None, where=where.words)
 
 
 def cancel(
-    task: Task, person: Person, reason: Annotated[str, typer.Option(help="Why.")] = "", home: Home = HOME
+    task: Task,
+    person: Person,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    home: Home = HOME,
+    where: Where = Place.EMBEDDED,
 ) -> None:
     """Stop a task; what was reviewed stays reviewed."""
-    from local.clouds import aws  # noqa: PLC0415
-    from local.review import claims  # noqa: PLC0415
-
-    with opened(home) as engine:
+    with doors(home, where) as to:
         body = json.dumps({"reason": reason})
-        print_json(accepted(*aws.call_api("POST", f"/tasks/{task}/cancel", claims=claims(person), body=body)))
-        go_on(engine)
-
-
-def go_on(engine: Engine) -> None:
-    """Let the work go on that was set free; whoever is at work on the folder already takes it along."""
-    from local.backlog import Backlog  # noqa: PLC0415
-    from local.report import Progress  # noqa: PLC0415
-
-    with Progress(Backlog(), brief=True) as progress:
-        if not engine.work(progress.heard):
-            typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
+        print_json(accepted(*to.api("POST", f"/tasks/{task}/cancel", person=person, body=body)))
+        to.go_on()

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, costs, develop, drill, record, review, stack, tasks
+from local.cli import approvals, costs, develop, drill, limits, record, review, stack, tasks
 from local.cli.shared import Stop
 from shared.errors import FabricError
 
@@ -33,6 +33,10 @@ for verb in (
     costs.costs,
     record.parked,
     record.skip,
+    limits.tenants,
+    limits.policy,
+    limits.stop,
+    limits.start,
     develop.render,
     develop.schema,
     stack.up,

@@ -75,7 +75,8 @@ def call_api(
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Json]:
     """Send a request through API Gateway's HTTP API (payload 2.0) and return the status and the JSON answer."""
-    answer = invoke("ingress", _gateway_event(method, path, claims, body, query or {}, headers or {}))
+    function = "operator" if path.startswith("/operator/") else "ingress"
+    answer = invoke(function, _gateway_event(method, path, claims, body, query or {}, headers or {}))
     return answer["statusCode"], json.loads(answer.get("body") or "{}")
 
 

@@ -29,13 +29,20 @@ class Client:
 
     def __init__(self, facts: Mapping[str, str]) -> None:
         self._facts = facts
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[tuple[str, str], str] = {}
 
     def call_api(
-        self, method: str, path: str, *, person: str, body: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        person: str,
+        roles: Sequence[str] = (),
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Json]:
         """Send a request to the API on the local AWS; return the status and the JSON answer."""
-        bearer = {"Authorization": f"Bearer {self._token(person)}"}
+        bearer = {"Authorization": f"Bearer {self._token(person, ' '.join(roles))}"}
         return _sent(method, self._fact("API_URL") + path, body, bearer | dict(headers or {}))
 
     def call(
@@ -55,6 +62,11 @@ class Client:
     def ask(self, path: str, query: Mapping[str, str]) -> tuple[int, Json]:
         """Ask the record; return the status and the JSON answer."""
         return _sent("GET", f"{self._fact('QUERY_URL')}{path}{_asked(query)}", None, {"X-Agentfabric-Tenant": TENANT})
+
+    def settle(self, decision: Json, person: str) -> tuple[int, Json]:
+        """Tell the record to go on without a number, as an operator of it."""
+        who = {"X-Agentfabric-Tenant": TENANT, "X-Agentfabric-User": person}
+        return _sent("POST", f"{self._fact('QUERY_URL')}/skip", json.dumps(decision), who)
 
     def history(self, **of: str) -> list[Json]:
         """Return the recorded events of a task or an entity, in their order."""
@@ -89,11 +101,13 @@ class Client:
             raise Permanent(f"nothing that runs here says {name}; `agentfabric up` starts the stack", code="not-up")
         return self._facts[name]
 
-    def _token(self, person: str) -> str:
-        if person not in self._tokens:
-            url = f"{self._fact('ISSUER_URL')}/token?{urlencode({'tenant': TENANT, 'sub': person})}"
-            _, self._tokens[person] = _exchanged("GET", url, None, {})
-        return self._tokens[person]
+    def _token(self, person: str, roles: str) -> str:
+        if (person, roles) not in self._tokens:
+            claims = {"tenant": TENANT, "sub": person} | ({"roles": roles} if roles else {})
+            _, self._tokens[person, roles] = _exchanged(
+                "GET", f"{self._fact('ISSUER_URL')}/token?{urlencode(claims)}", None, {}
+            )
+        return self._tokens[person, roles]
 
 
 def _asked(query: Mapping[str, str] | None) -> str:

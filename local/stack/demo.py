@@ -52,7 +52,7 @@ class StackReview:
         with self.client.documents() as documents:
             classes = documents.write(taxonomy.encode(), "application/toml", parse_taxonomy(taxonomy).name)
             for group in found:
-                self._submit([_uploaded(referenced(item), documents) for item in group], classes)
+                self._submit([uploaded(referenced(item), documents) for item in group], classes)
                 told(len(self.items), total)
 
     def _submit(self, group: list[Item], taxonomy: DocumentRef) -> None:
@@ -157,7 +157,7 @@ def follow_to_the_end(
         wait(_PAUSE_SECONDS)
 
 
-def _uploaded(item: Item, documents: Documents) -> Item:
+def uploaded(item: Item, documents: Documents) -> Item:
     """Return the item with a reference to its bytes where the clouds find them."""
     if item.ref is None:
         return item

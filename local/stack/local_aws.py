@@ -9,8 +9,11 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.htm
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
+import threading
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -51,7 +54,10 @@ def _keep(app: Any, lambdas: Any) -> None:  # noqa: ANN401  modules
 
 
 def main() -> None:
-    """Run ministack until it is stopped."""
+    """Run ministack until it is stopped, and delete what one that ran before left behind."""
+    leftovers = os.environ.get("AGENTFABRIC_LEFTOVERS")
+    if leftovers is not None:
+        threading.Thread(target=shutil.rmtree, args=(leftovers,), kwargs={"ignore_errors": True}, daemon=True).start()
     app: Any = import_module("ministack.app")
     lambdas: Any = import_module("ministack.services.lambda_svc")
     invoked = lambdas._execute_function_warm  # noqa: SLF001  nothing public stands between worker and answer

@@ -16,11 +16,13 @@ from shared.app.recent import EVERY, Recent
 from shared.core.buckets import level
 from shared.core.ledger import Book, windows_at
 from shared.core.policy_edit import toml_of
+from shared.core.policy_text import read
 from shared.core.switches import stopped
 from shared.core.workflow import workflow
 from shared.errors import Conflict, NotFound, Permanent
 
 if TYPE_CHECKING:
+    from shared.app.switches import Controls
     from shared.core.policy import Policy, TenantPolicy
     from shared.core.switches import Scope, Switch
     from shared.ports import Ports
@@ -37,9 +39,15 @@ class Written(NamedTuple):
 
 
 def as_is(ports: Ports) -> Ports:
-    """Return the ports with settings that are read from the store each time."""
-    kept = ports.settings
-    return replace(ports, settings=kept.source) if isinstance(kept, Recent) else ports
+    """Return the ports with settings, and the policy that is kept in them, read from the store each time."""
+    settings, before = ports.settings, ports.policy
+    source = settings.source if isinstance(settings, Recent) else settings
+
+    def now() -> Policy:
+        text = policies.written(source, policies.NAME)
+        return before() if text is None else read(text, before).policy
+
+    return replace(ports, settings=source, policy=now)
 
 
 def policy(ports: Ports) -> Written:
@@ -63,14 +71,14 @@ def put_policy(ports: Ports, text: str, revision: int) -> Policy:
         raise Permanent(what, code="conflict", where="policy") from moved_on
 
 
-def tenants(ports: Ports, *, limit: int, after: str = "") -> list[dict[str, Any]]:
-    """Return what is known of up to `limit` tenants in the order of their names, those after `after`."""
+def tenants(ports: Controls, *, limit: int | None = None, after: str = "") -> list[dict[str, Any]]:
+    """Return what is known of all tenants, or of up to `limit` of those after one, in the order of their names."""
     known, stops = ports.tenants, switches.switched(ports)
     names = sorted(name for name in known if name > after)[:limit]
     return [facts(ports, name, known[name], stops) for name in names]
 
 
-def tenant(ports: Ports, name: str) -> dict[str, Any]:
+def tenant(ports: Controls, name: str) -> dict[str, Any]:
     """Return what is known of one tenant; NotFound when the policy names none of that name."""
     known = ports.tenants
     if name not in known:
@@ -78,7 +86,7 @@ def tenant(ports: Ports, name: str) -> dict[str, Any]:
     return facts(ports, name, known[name], switches.switched(ports))
 
 
-def facts(ports: switches.Controls, name: str, policy: TenantPolicy, stops: Iterable[Switch]) -> dict[str, Any]:
+def facts(ports: Controls, name: str, policy: TenantPolicy, stops: Iterable[Switch]) -> dict[str, Any]:
     """Return a tenant's limits and what is used of them, as plain values; amounts in micro-USD."""
     account, now = ports.ledger.account(name), ports.now().timestamp()
     day, month = (account.books.get(window, Book()) for window in windows_at(now))
@@ -99,7 +107,7 @@ def facts(ports: switches.Controls, name: str, policy: TenantPolicy, stops: Iter
     }
 
 
-def stop(ports: Ports, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
+def stop(ports: Controls, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
     """Stop new calls; NotFound for what there is not: whoever mistypes a name would think it is stopped."""
     if scope == "workflow":
         workflow(name)
@@ -112,7 +120,7 @@ def _listed(known: Mapping[str, object]) -> str:
     return ", ".join(sorted(known)[:20])
 
 
-def quiet(ports: Ports, scope: Scope, name: str) -> bool:
+def quiet(ports: Controls, scope: Scope, name: str) -> bool:
     """Tell whether no such call can be out any more: not before every process goes by the switches there are."""
     now = ports.now()
     if any(now - one.since < _SEEN for one in switches.switched(ports)):

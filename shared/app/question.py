@@ -111,7 +111,7 @@ class Question:
             return self.calls.prepare(pick, prompt, kind)
         except Busy as busy:
             self.waits.append(busy.retry_after)
-            self.calls.after = "its gate is shut"
+            self.calls.after = f"the gate of {pick.route.name} is shut"
         except Permanent as error:
             if error.code != _BROKE:
                 raise

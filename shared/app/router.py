@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Literal
 from shared.app.calls import Calls
 from shared.app.learned import Learned as InProcess
 from shared.app.question import Question
-from shared.core import caching
+from shared.core import caching, likeness
 from shared.core.answers import complaint
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from shared.events.usage import UsageSaved
 
 if TYPE_CHECKING:
     from shared.app.crew import Crew
     from shared.app.purse import Purse, Terms
     from shared.core.completion import Completion, Prompt
+    from shared.core.likeness import Place
     from shared.core.routing import Route
-    from shared.ports import Cache, Learned, Models
+    from shared.ports import Cache, Learned, Models, Nearby
 
 _LOG = logging.getLogger(__name__)
 _KEPT = timedelta(days=1)
@@ -41,6 +42,7 @@ class Router:
     learned: Learned = field(default_factory=InProcess)
     cache: Cache | None = None
     crew: Crew | None = None
+    nearby: Nearby | None = None
 
     def bound(self, purse: Purse, terms: Terms) -> Models:
         """Return models as a tool sees them: paid from this purse, on these terms."""
@@ -58,19 +60,43 @@ class Router:
             return earlier.completion
         if self.cache is None or not terms.cacheable:
             return self._question(prompt, purse, terms).answered()[0]
-        name = caching.key(prompt, f"{terms.policy_version}/{terms.quality:g}/{terms.zone}")
+        wanted = f"{terms.policy_version}/{terms.quality:g}/{terms.zone}"
+        name = caching.key(prompt, wanted)
         found = self._cached(self.cache, name, prompt, purse, terms)
         if found is not None:
             return found
+        place = self._place(prompt, terms)
+        if self.nearby is None or place is None:
+            return self._asked(self.cache, name, prompt, purse, terms)
+        about = likeness.question(prompt, wanted)
+        near = self.nearby.find(terms.tenant, about, place, terms.alike)
+        found = self._cached(self.cache, near.key, prompt, purse, terms, near.similarity) if near else None
+        if found is None:  # else it is not kept for this text, too: no answer wanders on from text to text
+            found = self._asked(self.cache, name, prompt, purse, terms)
+            self.nearby.keep(terms.tenant, about, place, name)
+        return found
+
+    def _asked(self, cache: Cache, name: str, prompt: Prompt, purse: Purse, terms: Terms) -> Completion:
         completion, cost = self._question(prompt, purse, terms).answered()
-        self._keep(self.cache, name, terms.tenant, caching.kept(completion, cost))
+        self._keep(cache, name, terms.tenant, caching.kept(completion, cost))
         return completion
+
+    def _place(self, prompt: Prompt, terms: Terms) -> Place | None:
+        if self.nearby is None or not terms.alike:
+            return None
+        try:
+            return self.nearby.place(prompt.text)
+        except (Transient, Permanent) as lost:
+            _LOG.warning("texts are not compared: %s", lost)
+            return None
 
     def _question(self, prompt: Prompt, purse: Purse, terms: Terms) -> Question:
         calls = Calls(self.models, self.learned, self.now, terms, purse)
         return Question(self.routes(), prompt, calls, self.crew)
 
-    def _cached(self, cache: Cache, name: str, prompt: Prompt, purse: Purse, terms: Terms) -> Completion | None:
+    def _cached(
+        self, cache: Cache, name: str, prompt: Prompt, purse: Purse, terms: Terms, similarity: float | None = None
+    ) -> Completion | None:
         try:
             text = cache.get(terms.tenant, name, self._moment())
         except Transient as down:
@@ -81,7 +107,9 @@ class Router:
         found, cost = caching.read(text)
         if complaint(found.answer, prompt.answer_schema):
             return None
-        purse.note(_saved(terms, found, cost, "cache"))
+        if similarity is not None and not likeness.holds_for(found.answer, prompt.text):
+            return None
+        purse.note(_saved(terms, found, cost, "cache", similarity))
         return found
 
     def _keep(self, cache: Cache, name: str, tenant: str, text: str) -> None:
@@ -94,9 +122,17 @@ class Router:
         return datetime.fromtimestamp(self.now(), UTC)
 
 
-def _saved(terms: Terms, found: Completion, cost: int, by: Literal["cache", "journal"]) -> UsageSaved:
-    model = found.usage.model
-    return UsageSaved(document=terms.document, step=terms.step, model=model, saved_micro_usd=cost, by=by)
+def _saved(
+    terms: Terms, found: Completion, cost: int, by: Literal["cache", "journal"], similarity: float | None = None
+) -> UsageSaved:
+    return UsageSaved(
+        document=terms.document,
+        step=terms.step,
+        model=found.usage.model,
+        saved_micro_usd=cost,
+        by=by,
+        similarity=similarity,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from shared.core.cost_tree import WASTE
 from shared.core.recording import BillingRow
 
 By = Literal["tenant", "workflow", "step", "model", "cloud", "deployment", "outcome", "entity", "task"]
@@ -25,13 +26,13 @@ class Share:
     wasted: int = 0
     saved: int = 0
 
-    def add(self, row: BillingRow) -> None:
-        """Add a line of the bill."""
+    def add(self, row: BillingRow, *, wasted: bool) -> None:
+        """Add a line of the bill, or a correction of one."""
         self.calls += row.outcome not in {"corrected", "saved"}
         self.tokens_in += row.tokens_in
         self.tokens_out += row.tokens_out
         self.cost += row.cost_micro_usd
-        self.wasted += row.cost_micro_usd if row.outcome in {"failed", "unknown"} else 0
+        self.wasted += row.cost_micro_usd if wasted else 0
         self.saved += row.saved_micro_usd
 
 
@@ -47,9 +48,11 @@ class Gap:
 def shares(rows: Iterable[BillingRow], by: By) -> list[Share]:
     """Return the bill by one of its columns, the dearest first."""
     found: dict[str, Share] = {}
-    for row in rows:
+    bill = list(rows)
+    lost = {(row.task, row.line) for row in bill if row.outcome in WASTE}
+    for row in bill:
         name = str(getattr(row, by)) or "-"
-        found.setdefault(name, Share(name)).add(row)
+        found.setdefault(name, Share(name)).add(row, wasted=(row.task, row.line) in lost)
     return sorted(found.values(), key=lambda share: (-share.cost, share.name))
 
 

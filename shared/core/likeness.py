@@ -24,12 +24,16 @@ Vector = Sequence[float]
 _TOKEN = re.compile(r"[-+]?\d[\d.,]*|[^\W\d_]+|[%$€£<>=≠≤≥]")
 _CREDIT = re.compile(r"\W*(?:copyright|©|\(c\)).*?(?:\b(?:19|20)\d\d\b|©|\(c\))", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S+@\S+|\S+://\S+|\b(?:19|20)\d\d\b")  # with the years of a copyright
-_DECIDES = frozenset(
-    "a all an any both but each either every except few if many may more most must neither never no nobody none nor "
-    "not nothing one only or other shall should some such than this those unless until when where who without".split()
+_DECIDES = re.compile(  # on such a line, too
+    r"an?|all|any|but|each|either|every|except|if|many|may|more|most|must|neither|never|none?|nor|not|nothing|one|only"
+    r"|or|other|shall|should|some|such|than|this|those|under|unless|until|with|without"
+    r"|confidential\w*|distribut\w*|domain|forbid\w*|grant\w*|licen[cs]\w*|patents?|permi\w*|prohibit\w*|proprietary"
+    r"|public|rights?|secrets?|terms?|trademarks?|us(?:e|age)|version",
+    re.IGNORECASE,
 )
+_HOLDING = frozenset("© c copyright and authors by contributors de et for of team the und van von".split())  # noqa: SIM905
 _QUOTES = frozenset({"quote", "quotes"})
-_SOME_NAME = "*"
+_SOMEBODY = "*"
 
 
 class Place(NamedTuple):
@@ -53,18 +57,19 @@ def question(prompt: Prompt, policy: str) -> str:
 
 def similarity(one: Vector, other: Vector) -> float:
     """Return the cosine of two points at unit length, from 0 to 1."""
-    return min(1.0, max(0.0, sum(map(mul, one, other))))
+    cosine: float = sum(map(mul, one, other))
+    return min(1.0, max(0.0, cosine))
 
 
 def deciding(text: str) -> str:
-    """Digest what decides: every word in its order, but for names, and who holds a copyright since when.
+    """Digest what decides: all words and numbers in their order, but for who holds a copyright, and since when.
 
-    A name is a word with a capital first letter. In languages that write more than names so, less is compared.
+    Two texts with the same digest differ in their layout, their capitals, their punctuation, or in names of holders.
     """
     lines = unicodedata.normalize("NFKC", text).splitlines()
     said: list[str] = []
     for word in (word for line in lines for word in _words(line)):
-        if word != _SOME_NAME or said[-1:] != [_SOME_NAME]:
+        if word != _SOMEBODY or said[-1:] != [_SOMEBODY]:
             said.append(word)
     return sha256(" ".join(said).encode(errors="backslashreplace")).hexdigest()
 
@@ -77,12 +82,14 @@ def holds_for(answer: Any, text: str) -> bool:  # noqa: ANN401  JSON
 def _words(line: str) -> Iterator[str]:
     credit = _CREDIT.match(line) is not None
     for word in _TOKEN.findall(_ADDRESS.sub(" ", line) if credit else line):
-        yield _SOME_NAME if _is_name(word, credit=credit) else word.casefold().rstrip(".,")
+        yield _SOMEBODY if credit and _is_name(word) else word.casefold().rstrip(".,")
 
 
-def _is_name(word: str, *, credit: bool) -> bool:
-    """Tell names from words that begin a sentence and decide; what is all capitals is shouted, and no name."""
-    return word[0].isupper() and word.casefold() not in _DECIDES and (credit or not word.isupper())
+def _is_name(word: str) -> bool:
+    """Tell a name by its capital from words that mean something; what is all capitals may be a licence's name."""
+    if word.casefold() in _HOLDING:
+        return True
+    return word[0].isupper() and (len(word) == 1 or not word.isupper()) and not _DECIDES.fullmatch(word)
 
 
 def _quotes(answer: Any) -> Iterator[str]:  # noqa: ANN401  JSON

@@ -41,7 +41,8 @@ def _value(name: str, text: str) -> Value:
         return float(text)
     if kind not in {bool, int, float}:
         return [one.strip() for one in text.split(",") if one.strip()]
-    wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a number such as 0.95")
+    number = "a whole number" if kind is int else "a number such as 0.95"
+    wanted = "true or false" if kind is bool else number
     raise Permanent(f"{name} is {wanted}, not {text!r}", code="bad-policy", where=name)
 
 

@@ -1,53 +1,165 @@
-"""The story of a task, told from its events: what happened, why, and what it cost."""
+"""The story of a task, told from its events: what happened, why, and what each thing cost.
+
+A call of a model is one line: the choice that was made, how it ended and what was paid for it. So the lines' costs add
+up to the task's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from shared.core.cost_tree import calls_of, document_names
+from shared.core.money import usd
 from shared.events.catalog import AnyEvent
+from shared.events.routing import Refused
+from shared.events.task import ParkedFor
+
+_WAITS: Mapping[ParkedFor, str] = {
+    "budget": "waits for a decision on its budget",
+    "quota": "waits for its tenant's budget, which others hold",
+    "throttled": "waits for a model that takes calls",
+    "preempted": "gives way to more urgent work",
+    "stopped": "was stopped by an operator",
+}
+_ASKS = {
+    "first": "asks {}",
+    "fallback": "asks {} instead",
+    "retry": "asks {} again",
+    "repair": "asks {} to repair its answer",
+    "hedge": "asks {}, too",
+}
+_ENDS = {
+    "answered": "",
+    "repaired": "",
+    "failed": "; its answer will not do",
+    "hedged": "; its answer came too late to be used",
+    "unknown": "; its end is not known: charged at its worst",
+}
+_TROUBLES = {
+    "bad-answer": "answered what will not do",
+    "broken-stream": "broke off",
+    "oversize": "answered far too much",
+    "provider-credentials": "refused or lacked our credentials",
+    "provider-down": "was down",
+    "provider-refused": "refused the request",
+    "stalled": "stopped in the middle of its answer",
+    "strange-answer": "answered in an unknown form",
+    "strange-status": "answered in an unknown form",
+    "too-slow": "was too slow",
+    "truncated-json": "answered half an answer",
+    "unknown-deployment": "is not known to its provider",
+    "unreachable": "could not be reached",
+    "wrong-content-type": "answered something else",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence of the story; `why` is the reason given at the time."""
+    """One sentence of the story; `why` is the reason given at the time, `cost` what it added to the bill."""
 
     event: AnyEvent
     text: str
     why: str = ""
+    cost: int | None = None
 
 
-def usd(micro_usd: int) -> str:
-    """Return an amount of micro-USD as people write it."""
-    return f"${micro_usd / 1_000_000:,.6f}"
+class Account(NamedTuple):
+    """What a task may spend by now, in how many runs, and at which prices it was billed."""
+
+    budget: int = 0
+    runs: int = 1
+    prices: tuple[str, ...] = ()
 
 
 def tell(events: Sequence[AnyEvent]) -> list[Line]:
-    """Return a line for each event that a person needs to know of, in order."""
-    told = ((event, _TELLERS.get(event.type)) for event in events)
-    return [Line(event, *teller(event.data)) for event, teller in told if teller is not None]
+    """Return a line for each event that a person needs to know of, in order; a call and its price are one."""
+    names = document_names(events)
+    lines = calls_of(events)
+    paid = {call.id: event for event in events if (call := lines.get(event.id)) is not None}
+    told, begun = [], _gone_by(events)
+    for event in events:
+        teller = _TELLERS.get(event.type)
+        if teller is not None and event.id not in lines and event.id not in begun:
+            line = Line(event, *teller(event.data))
+            told.append(_named(_priced(line, paid.get(event.id)), names))
+    return told
 
 
-def _documents(count: int) -> str:
-    return "1 document" if count == 1 else f"{count} documents"
+def waits(code: ParkedFor, until: datetime | None, reason: str = "") -> str:
+    """Say what a parked task waits for, until when and why."""
+    moment = f" until {until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
+    return f"{_WAITS[code]}{moment}" + (f": {reason}" if reason else "")
+
+
+def account(events: Sequence[AnyEvent]) -> Account:
+    """Return what the task had to spend in the end."""
+    found = Account()
+    for event in events:
+        if event.type in {"task.admitted", "task.resumed"}:
+            found = found._replace(budget=event.data.budget_micro_usd)
+        if event.type == "task.resumed":
+            found = found._replace(runs=event.data.run)
+        elif event.type == "usage.metered" and event.data.price_version not in found.prices:
+            found = found._replace(prices=(*found.prices, event.data.price_version))
+    return found
+
+
+def _gone_by(events: Sequence[AnyEvent]) -> frozenset[str]:
+    """Return the beginnings of first attempts that something came of: that tells of them."""
+    begun: dict[tuple[int, str], str] = {}
+    gone = set[str]()
+    for event in events:
+        said = event.data
+        about = (getattr(said, "document", -1), getattr(said, "step", ""))
+        gone.add(begun.pop(about, ""))
+        if event.type == "step.started" and said.attempt == 1:
+            begun[about] = event.id
+    return frozenset(gone)
+
+
+def _priced(line: Line, paid: AnyEvent | None) -> Line:
+    """Add what a line cost: a choice of a model what was paid for the call, a line of the bill what it says."""
+    said = line.event.data
+    match line.event.type:
+        case "model.routed" if paid is not None:
+            used = paid.data
+            tokens = "" if used.outcome == "unknown" else f": {_tokens(used)}"
+            return replace(line, text=f"{line.text}{tokens}{_ENDS[used.outcome]}", cost=used.cost_micro_usd)
+        case "usage.metered":
+            return replace(line, cost=said.cost_micro_usd)
+        case "usage.corrected":
+            return replace(line, cost=said.cost_micro_usd - said.was_micro_usd)
+    return line
+
+
+def _named(line: Line, names: Mapping[int, str]) -> Line:
+    """Begin the line with the document it is about, unless the task has but one, or it is about the task."""
+    said = line.event.data
+    place = getattr(said, "document", None)
+    if place is None or len(names) == 1 or getattr(said, "about", "document") != "document":
+        return line
+    return replace(line, text=f"{names.get(place, f'document {place}')}: {line.text}")
+
+
+def _documents(said: Any) -> str:  # noqa: ANN401  a fact of one type
+    return said.documents[0].name if len(said.documents) == 1 else f"{len(said.documents)} documents"
 
 
 _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
-    "task.submitted": lambda said: (
-        f"{said.submitted_by} submitted {_documents(len(said.documents))} to {said.workflow}",
-        "",
-    ),
+    "task.submitted": lambda said: (f"{said.submitted_by} submitted {_documents(said)} to {said.workflow}", ""),
     "task.admitted": lambda said: (
         f"admitted with a budget of {usd(said.budget_micro_usd)}"
-        + ("" if said.left_micro_usd is None else f", {usd(said.left_micro_usd)} left to the tenant")
+        + ("" if said.left_micro_usd is None else f"; the tenant has {usd(said.left_micro_usd)} left")
         + (f"; {said.turned_away} requests before it came too fast" if said.turned_away else ""),
         said.reason,
     ),
     "task.rejected": lambda said: (f"refused ({said.code})", said.reason),
     "task.placed": lambda said: (f"placed on {said.cloud}", said.reason),
     "task.parked": lambda said: (
-        f"parked ({said.code})" + (f" until {said.until:%Y-%m-%d %H:%M:%S} UTC" if said.until else ""),
+        waits(said.code, said.until),
         said.reason,
     ),
     "task.resumed": lambda said: (
@@ -55,59 +167,48 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         said.reason,
     ),
     "step.started": lambda said: (
-        f"document {said.document}: {said.step} started, attempt {said.attempt}"
-        + (f", {usd(said.reserved_micro_usd)} at most" if said.reserved_micro_usd else ""),
+        f"{said.step} begins" + (f", attempt {said.attempt}" if said.attempt > 1 else ""),
         "",
     ),
-    "model.routed": lambda said: (
-        f"document {said.document}: {said.step} asks {said.deployment} ({_attempt(said)}), {_at_most(said)}",
-        "; ".join([said.reason, *(f"not {one.deployment}: {one.reason}" for one in said.refused)]),
-    ),
+    "model.routed": lambda said: (f"{said.step} {_ASKS[said.kind].format(said.deployment)}", _choice(said)),
     "usage.saved": lambda said: (
-        f"document {said.document}: {said.step} was answered before, {usd(said.saved_micro_usd)} saved",
-        f"from the {said.by}, by {said.model}" + _similar(said),
+        f"{said.step} was answered before by {said.model}: {usd(said.saved_micro_usd)} saved",
+        f"the answer was in the {said.by}"
+        + (f", given about another text with a similarity of {said.similarity:.3f}" if said.similarity else ""),
     ),
     "usage.corrected": lambda said: (
-        f"document {said.document}: {said.step} cost {usd(said.cost_micro_usd)}, not {usd(said.was_micro_usd)}",
-        f"line {said.line} of the bill was charged at its worst case until its end was known",
+        f"{said.step} cost {usd(said.cost_micro_usd)}, not {usd(said.was_micro_usd)}",
+        f"line {said.line} of the bill was charged at its worst until its end was known",
     ),
     "step.completed": lambda said: (
-        f"document {said.document}: {said.step} done for {usd(said.cost_micro_usd)}",
+        f"{said.step} done" + (f" for {usd(said.cost_micro_usd)}" if said.cost_micro_usd else ""),
         "",
     ),
     "step.failed": lambda said: (
-        f"document {said.document}: {said.step} failed on attempt {said.attempt} ({said.code})",
+        f"{said.step} failed on attempt {said.attempt} ({said.code})" + ("" if said.final else ", to be tried again"),
         said.reason,
     ),
     "usage.metered": lambda said: (
-        f"document {said.document}: {_tokens(said)} = {usd(said.cost_micro_usd)}"
-        + ("" if said.outcome == "answered" else f" ({said.outcome})"),
-        f"prices of {said.price_version}",
+        f"{said.step}: line {said.line} of the bill, {said.deployment or said.model}"
+        + ("" if said.outcome == "unknown" else f", {_tokens(said)}")
+        + _ENDS[said.outcome],
+        "an earlier attempt made this call",
     ),
     "approval.requested": lambda said: (
-        f"{_about(said)}: asked {_people(said.approvers)} to decide by {_minute(said)}",
-        said.reason,
+        f"{_asked(said)} {_people(said.approvers)} to decide by {_minute(said)}",
+        said.reason if said.about == "document" else "",  # the line above says why it waits
     ),
     "approval.escalated": lambda said: (
-        f"{_about(said)}: nobody answered, {_people(said.approvers)} may decide until {_minute(said)}",
+        f"nobody answered{_about(said)}; {_people(said.approvers)} may decide until {_minute(said)}",
         "",
     ),
-    "approval.decided": lambda said: (
-        f"{_about(said)}: {said.verdict} by {_people(said.by)}",
-        said.comment,
-    ),
-    "approval.expired": lambda said: (
-        f"{_about(said)}: {said.verdict}, because nobody decided in time",
-        "",
-    ),
+    "approval.decided": lambda said: (f"{said.verdict} by {_people(said.by)}{_about(said)}", said.comment),
+    "approval.expired": lambda said: (f"{said.verdict}{_about(said)}, because nobody decided in time", ""),
     "document.reviewed": lambda said: (
-        f"document {said.document}: reviewed as {said.label} (score {said.score:.2f}), {said.verdict}",
+        f"reviewed as {said.label} (score {said.score:.2f}), {said.verdict}",
         said.reason,
     ),
-    "document.failed": lambda said: (
-        f"document {said.document}: not reviewed, {said.step} failed ({said.code})",
-        said.reason,
-    ),
+    "document.failed": lambda said: (f"not reviewed, {said.step} failed ({said.code})", said.reason),
     "task.completed": lambda said: (
         f"completed: {said.reviewed} reviewed, {said.failed} failed, {usd(said.cost_micro_usd)} spent",
         "",
@@ -117,25 +218,37 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
 }
 
 
+def _choice(routed: Any) -> str:  # noqa: ANN401  a fact of one type
+    """Say why this model was asked, what that may cost, and why others were not."""
+    least = f"at most {usd(routed.worst_micro_usd)} of {usd(routed.worst_micro_usd + routed.left_micro_usd)} left"
+    because = _trouble(routed.after) if routed.after else routed.reason
+    return "; ".join([because, least, *_not_asked(routed.refused)])
+
+
+def _not_asked(refused: Sequence[Refused]) -> list[str]:
+    """Name those that were not asked, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for one in refused:
+        reasons.setdefault(one.reason, []).append(one.deployment)
+    return [f"not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _trouble(after: str) -> str:
+    """Put what went wrong with the one before into words."""
+    deployment, _, code = after.partition(": ")
+    return f"{deployment} {_TROUBLES[code]}" if code in _TROUBLES else after
+
+
 def _tokens(used: Any) -> str:  # noqa: ANN401  a fact of one type
-    return f"{used.model} read {used.tokens_in} and wrote {used.tokens_out} tokens"
+    return f"{used.tokens_in:,} tokens read, {used.tokens_out:,} written"
 
 
-def _similar(saved: Any) -> str:  # noqa: ANN401  a fact of one type
-    return "" if saved.similarity is None else f", about another text with a similarity of {saved.similarity:.3f}"
-
-
-def _attempt(routed: Any) -> str:  # noqa: ANN401  a fact of one type
-    how = routed.kind if routed.attempt == 1 else f"{routed.kind}, attempt {routed.attempt}"
-    return f"{how}, after {routed.after}" if routed.after else how
-
-
-def _at_most(routed: Any) -> str:  # noqa: ANN401  a fact of one type
-    return f"{usd(routed.worst_micro_usd)} at most, which leaves {usd(routed.left_micro_usd)}"
+def _asked(asked: Any) -> str:  # noqa: ANN401  a fact of one type
+    return "asked for more budget:" if asked.about == "budget" else "asked"
 
 
 def _about(asked: Any) -> str:  # noqa: ANN401  a fact of one type
-    return "more budget" if asked.about == "budget" else f"document {asked.document}"
+    return " for more budget" if asked.about == "budget" else ""
 
 
 def _minute(asked: Any) -> str:  # noqa: ANN401  a fact of one type
@@ -144,53 +257,3 @@ def _minute(asked: Any) -> str:  # noqa: ANN401  a fact of one type
 
 def _people(names: Sequence[str]) -> str:
     return ", ".join(names) or "nobody"
-
-
-@dataclass(slots=True)
-class Cost:
-    """One node of a cost tree, in micro-USD: its own and what lies below it; `saved` was not paid again."""
-
-    name: str
-    own: int = 0
-    spared: int = 0
-    parts: dict[str, Cost] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        """The node's cost with all below it."""
-        return self.own + sum(part.total for part in self.parts.values())
-
-    @property
-    def saved(self) -> int:
-        """What the node and all below it did not have to pay."""
-        return self.spared + sum(part.saved for part in self.parts.values())
-
-    def part(self, name: str) -> Cost:
-        """Return the child of that name, made on first use."""
-        return self.parts.setdefault(name, Cost(name))
-
-
-def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
-    """Return what a task cost: task → document → step → call, each call as it was corrected last."""
-    tree = Cost(f"task {task}")
-    lines: dict[int, Cost] = {}
-    for event in events:
-        said = event.data
-        if event.type == "usage.metered":
-            call = _step(tree, said).part(_call(said))
-            call.own += said.cost_micro_usd
-            lines[said.line] = call
-        elif event.type == "usage.corrected":
-            lines[said.line].own += said.cost_micro_usd - said.was_micro_usd
-        elif event.type == "usage.saved":
-            _step(tree, said).part(f"{said.model}, from the {said.by}").spared += said.saved_micro_usd
-    return tree
-
-
-def _step(tree: Cost, said: Any) -> Cost:  # noqa: ANN401  a fact of one type
-    return tree.part(f"document {said.document}").part(said.step)
-
-
-def _call(used: Any) -> str:  # noqa: ANN401  a fact of one type
-    name = f"line {used.line}: {used.deployment or used.model}" if used.line else str(used.model)
-    return name if used.outcome == "answered" else f"{name}, {used.outcome}"

@@ -5,6 +5,7 @@ Knows the services as the SDK names them. Must not know what a test expects.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ QUEUES = {  # settings, and the resources they are set to
     "DEAD_LETTERS_QUEUE_URL": "DeadLetterQueue",
 }
 _FIFO = frozenset({"REVIEWS_QUEUE_URL", "RECORDS_QUEUE_URL"})
+SECRETS = {"OPENAI_KEY": "sk-first"}
 _FIXED = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -110,6 +112,8 @@ class Cloud:
                 yield f"states:{operation}", "StateMachine"
             case "kinesis", _:
                 yield f"kinesis:{operation}", "Stream"
+            case "secretsmanager", _:
+                yield f"secretsmanager:{operation}", "ProviderSecrets"
             case _:
                 yield f"{service}:{operation}", "*"
 
@@ -126,12 +130,13 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         wiring.client("kinesis").create_stream(StreamName="stream", ShardCount=1)
         place = {"LocationConstraint": REGION}
         wiring.client("s3").create_bucket(Bucket="documents", CreateBucketConfiguration=place)
+        secrets = wiring.client("secretsmanager").create_secret(Name="providers", SecretString=json.dumps(SECRETS))
         machine = wiring.client("stepfunctions").create_state_machine(
             name="document-review",
             definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
             roleArn="arn:aws:iam::123456789012:role/machine",
         )
-        settings |= {"STATE_MACHINE_ARN": machine["stateMachineArn"]}
+        settings |= {"STATE_MACHINE_ARN": machine["stateMachineArn"], "PROVIDER_SECRETS": secrets["ARN"]}
         settings |= {name: make_queue(sqs, fifo=name in _FIFO) for name in QUEUES}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aws import wiring
-from aws.handlers import dispatch, home, ingress, run, tool
+from aws.handlers import dispatch, home, ingress, operator, run, tool
 from aws.handlers.forward import LONGEST_PAUSE
 from aws.wire import MAX_BODY
 from shared.core.policy import TenantPolicy
@@ -38,6 +38,7 @@ def test_every_route_is_served(template: Json) -> None:
     tables: dict[str, Iterable[str]] = {
         "IngressFunction": ingress.ROUTES,
         "ToolFunction": tool.ROUTES,
+        "OperatorFunction": operator.ROUTES,
         "HomeFunction": home.ROUTES,
     }
     for name, table in tables.items():

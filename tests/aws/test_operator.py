@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,11 +13,10 @@ from aws.adapters import settings as dynamo_settings
 from aws.handlers import operator
 from aws.wire import MAX_BODY
 from local.wiring import TENANT
-from shared.app import ledger
+from shared.app import ledger, operating
 from shared.app.recent import EVERY
 from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
-from shared.errors import Throttled
 from shared.ports import Setting
 from tests.aws.stage import http_event
 
@@ -54,6 +52,13 @@ def stop(scope: str, name: str = "", reason: str = "a leak") -> tuple[int, Json]
     return ask("PUT /operator/switches", body=body)[:2]
 
 
+def lease(stage: Stage, tenant: str) -> None:
+    """Lease some money for a run."""
+    now = stage.clock.now().timestamp()
+    asked = LeaseAsk("l", "t", "document-review", "standard", 500, now, now + 600)
+    ledger.open_lease(stage.ports, tenant, asked, UNLIMITED)
+
+
 def quiet(scope: str, name: str = "") -> bool:
     """Ask whether all is quiet."""
     status, answer, _ = ask("GET /operator/quiet", query={"scope": scope, "name": name})
@@ -76,7 +81,7 @@ def quiet(scope: str, name: str = "") -> bool:
     ],
 )
 def test_nobody_else_comes_in(route: str, claims: Mapping[str, str]) -> None:
-    """Without the role a caller is forbidden everything here; a scope, which any application may ask for, is no role."""
+    """Without the role a caller is forbidden everything here; a scope, which any application may ask for, is none."""
     status, problem, _ = ask(route, claims=claims)
     assert (status, problem["code"]) == (403, "forbidden")
 
@@ -164,21 +169,21 @@ def test_the_largest_policy_fits_into_an_item(cloud: Cloud) -> None:
 
 def test_tenants_are_shown_with_what_they_used(stage: Stage) -> None:
     """Limits, what is spent and held today and this month, open runs and what is left of the rates."""
-    lease = LeaseAsk("l", TENANT, "t", "document-review", "standard", 500, stage.clock.now().timestamp() + 600)
-    ledger.open_lease(stage.ports, lease, UNLIMITED)
-    ((told,),) = [ask("GET /operator/tenants")[1]["tenants"]]
+    lease(stage, TENANT)
+    (told,) = ask("GET /operator/tenants")[1]["tenants"]
     assert (told["tenant"], told["open_runs"], told["held_today"], told["held_this_month"]) == (TENANT, 1, 500, 500)
     assert (told["spent_today"], told["stopped"]) == (0, "")
     assert told["requests_left"] == told["limits"]["request_burst"]
     assert stop("tenant", TENANT)[0] == 200
-    ((told,),) = [ask("GET /operator/tenants")[1]["tenants"]]
+    (told,) = ask("GET /operator/tenants")[1]["tenants"]
     assert told["stopped"] == "by olga: a leak"
 
 
-def test_tenants_are_listed_page_by_page(stage: Stage) -> None:
+@pytest.mark.usefixtures("stage")
+def test_tenants_are_listed_page_by_page() -> None:
     """A page says where the next one begins; all pages together are all tenants, each once."""
     names = [f"tenant-{number}" for number in range(5)]
-    with_policy(stage, "".join(f"[tenants.{name}]\n" for name in names))
+    assert ask("PUT /operator/policy", body="".join(f"[tenants.{name}]\n" for name in names), match="0")[0] == 200
     seen, query, pages = [], {"limit": "2"}, 0
     while True:
         answer = ask("GET /operator/tenants", query=query)[1]
@@ -190,9 +195,11 @@ def test_tenants_are_listed_page_by_page(stage: Stage) -> None:
     assert (seen, pages) == (names, 3)
 
 
-def test_one_tenant_is_looked_up(stage: Stage) -> None:
-    """By its name a tenant is shown alone; one that the policy does not name is not found."""
-    with_policy(stage, POLICY)
+@pytest.mark.usefixtures("stage")
+def test_one_tenant_is_looked_up() -> None:
+    """By its name a tenant is shown alone, as the policy says that was written last; others are not found."""
+    assert ask("GET /operator/tenants", query={"name": "acme"})[0] == 404
+    assert ask("PUT /operator/policy", body=POLICY, match="0")[0] == 200
     (told,) = ask("GET /operator/tenants", query={"name": "acme"})[1]["tenants"]
     assert (told["tenant"], told["limits"]["daily_budget"]) == ("acme", 7)
     assert ask("GET /operator/tenants", query={"name": "nobody"})[0] == 404
@@ -216,7 +223,7 @@ def test_work_is_stopped_and_started(stage: Stage, scope: str, name: str) -> Non
     assert (refused.status, refused.body["code"]) == (429, "stopped")
     status, answer, _ = ask("DELETE /operator/switches", query={"scope": scope, "name": name})
     assert (status, answer) == (200, {"switches": []})
-    stage.clock.advance(EVERY.total_seconds())
+    stage.clock.wait(EVERY.total_seconds())
     assert stage.submit().status == 202
 
 
@@ -235,8 +242,8 @@ def test_a_start_goes_by_what_is_stopped_now(stage: Stage) -> None:
     """A switch that another process threw a moment ago is seen, not what this process last looked at."""
     assert ask("GET /operator/switches")[1] == {"switches": []}
     assert stage.ports.settings.read("switches").version == 0
-    elsewhere = operator.operating.as_is(stage.ports)
-    operator.operating.stop(elsewhere, "all", "", by="otto", reason="a leak")
+    elsewhere = operating.as_is(stage.ports)
+    operating.stop(elsewhere, "all", "", by="otto", reason="a leak")
     assert ask("DELETE /operator/switches", query={"scope": "all"})[1] == {"switches": []}
     assert elsewhere.settings.read("switches").text == "[]"
 
@@ -251,8 +258,7 @@ def test_what_there_is_not_cannot_be_stopped(scope: str, name: str) -> None:
 
 def test_a_tenant_that_was_taken_out_can_be_stopped(stage: Stage) -> None:
     """A tenant that the policy no longer names may still have runs."""
-    lease = LeaseAsk("l", "gone", "t", "document-review", "standard", 500, stage.clock.now().timestamp() + 600)
-    ledger.open_lease(stage.ports, lease, UNLIMITED)
+    lease(stage, "gone")
     assert stop("tenant", "gone")[0] == 200
 
 
@@ -279,18 +285,16 @@ def test_a_stop_that_makes_no_sense_is_refused(body: str) -> None:
 
 def test_it_is_quiet_when_no_call_is_out(stage: Stage) -> None:
     """After a stop it is not quiet until every process goes by it, and not while a call is out."""
-    expires = stage.clock.now().timestamp() + 600
-    ledger.open_lease(
-        stage.ports, LeaseAsk("l", TENANT, "t", "document-review", "standard", 500, expires), UNLIMITED
-    )
+    lease(stage, TENANT)
     assert stop("all")[0] == 200
     assert not quiet("all")
-    stage.clock.advance(2 * EVERY.total_seconds())
+    stage.clock.wait(2 * EVERY.total_seconds())
     assert quiet("all")
-    drawn = ledger.draw(stage.ports, DrawAsk("d", TENANT, "l", 0, "classify", "extractive-1", 10, "0" * 64))
+    now = stage.clock.now().timestamp()
+    ledger.draw(stage.ports, TENANT, "l", DrawAsk("d", 0, "classify", "extractive-1", 10, "0" * 64, now))
     for scope, name in (("all", ""), ("tenant", TENANT), ("workflow", "document-review")):
         assert not quiet(scope, name)
-    ledger.release(stage.ports, TENANT, "l", drawn.id)
+    ledger.release(stage.ports, TENANT, "l", "d")
     assert quiet("all")
 
 
@@ -299,9 +303,3 @@ def test_every_route_is_in_the_readme(root: Any) -> None:
     """The operators' section names each route."""
     text = (root / "aws/README.md").read_text(encoding="utf-8")
     assert [route for route in operator.ROUTES if route.partition(" ")[2] not in text] == []
-
-
-def with_policy(stage: Stage, text: str) -> None:
-    """Let the stage go by another policy."""
-    (policy,) = [operator.operating.policies.parse(text)]
-    object.__setattr__(stage.ports, "policy", lambda: policy)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aws.adapters.dynamo import _outgoing
-from aws.handlers import dispatch, failure, forward, home, ingress, publisher, record, run, step, tool
+from aws.handlers import dispatch, failure, forward, home, ingress, operator, publisher, record, run, step, tool
 from local import asl
 from local.clock import VirtualClock
+from providers.deployments import Deployments
 from shared.app.approvals import request_approval
 from shared.app.commit import change
 from shared.app.parking import Wait, park
@@ -40,6 +41,8 @@ PAGE = f"<!doctype html><html><body><p>{TEXT}</p></body></html>".encode()  # its
 POISON = kinesis_event([("package-a", b"not JSON")])
 # Asked for by nobody: with it S3 says of a missing document that it is missing, and not that it is forbidden.
 UNSEEN = {("s3:ListBucket", "Documents")}
+# Asked for by the providers' own client, which signs with the role's keys: tests/aws/test_models.py.
+UNSEEN |= {("bedrock:InvokeModel", "BedrockModels")}
 PEER = {"sub": "azure", "scope": "fabric"}
 
 
@@ -155,11 +158,13 @@ def use_run(cloud: Cloud) -> Callable[[], None]:
 
 
 def use_step(cloud: Cloud) -> Callable[[], None]:
-    """Do each step, and one again after a crash."""
+    """Do each step, and one again after a crash; ask for a provider's secret."""
     task = placed(cloud)
 
     def use() -> None:
         (first, *_) = stepped(task)
+        assert isinstance(cloud.ports.models, Deployments)
+        assert "PROVIDER_KEY" not in cloud.ports.models.secrets
         plant(cloud, task)
         step.handler(first, None)
 
@@ -215,6 +220,30 @@ def use_publisher(cloud: Cloud) -> Callable[[], None]:
     def use() -> None:
         assert publisher.handler(sample("schedule.json"), None)["EventsRelayed"] == 4
 
+    return use
+
+
+def use_operator(cloud: Cloud) -> Callable[[], None]:
+    """See and change everything, by every route, while a run is open."""
+    placed(cloud)
+    role = {"requestContext.authorizer.jwt.claims": {"sub": "olga", "roles": "[operator]"}}
+    everything = {"queryStringParameters": {"scope": "all"}}
+    asked: Mapping[str, list[Json]] = {
+        "GET /operator/policy": [{}],
+        "PUT /operator/policy": [{"body": "[tenants.local]", "headers.if-match": '"0"'}],
+        "GET /operator/tenants": [{}],
+        "GET /operator/switches": [{}],
+        "PUT /operator/switches": [{"body": '{"scope": "all", "reason": "a leak"}'}],
+        "DELETE /operator/switches": [everything],
+        "GET /operator/quiet": [everything, {"queryStringParameters": {"scope": "tenant", "name": "local"}}],
+    }
+
+    def use() -> None:
+        for route, requests in asked.items():
+            for changes in requests:
+                assert operator.handler(http_event(route, changes=role | changes), None)["statusCode"] == 200
+
+    assert set(asked) == set(operator.ROUTES)
     return use
 
 
@@ -300,6 +329,7 @@ def use_forward(cloud: Cloud) -> Callable[[], None]:
 SCENARIOS: Mapping[str, Callable[[Cloud], Callable[[], None]]] = {
     "IngressFunction": use_ingress,
     "ToolFunction": use_tool,
+    "OperatorFunction": use_operator,
     "DispatchFunction": use_dispatch,
     "RunFunction": use_run,
     "StepFunction": use_step,

@@ -6,8 +6,8 @@ What it acknowledged outlives a `kill -9`: see local_aws_journal.py; S3 objects 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
+from uuid import uuid4
 
 from local.stack import sockets, tools
 from local.stack.part import ROOT, Command, Part, Room
@@ -31,8 +31,10 @@ def credentials(endpoint: str) -> dict[str, str]:
 
 
 def _command(room: Room) -> Command:
-    scratch = room.folder / "tmp"
-    shutil.rmtree(scratch, ignore_errors=True)  # it leaves every function's unpacked code behind
+    scratch, leftovers = room.folder / "tmp", room.folder / "leftovers"
+    leftovers.mkdir(exist_ok=True)
+    if scratch.exists():  # with every function's unpacked code, which takes minutes to delete: local_aws.py does it
+        scratch.rename(leftovers / uuid4().hex)
     scratch.mkdir()
     environment = {
         **credentials(room.address),
@@ -44,6 +46,7 @@ def _command(room: Room) -> Command:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(room.folder / "s3"),
         "TMPDIR": str(scratch),
+        "AGENTFABRIC_LEFTOVERS": str(leftovers),
         "IOT_MTLS_ENABLED": "0",  # it would open a port of its own
         "SFTP_ENABLED": "0",  # likewise
     }

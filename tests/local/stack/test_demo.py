@@ -19,6 +19,7 @@ from local.stack import processes, state
 from local.stack.client import Client
 from local.stack.demo import ROLES, StackReview, follow_to_the_end
 from local.stack.supervisor import Supervisor
+from local.wiring import TENANT
 from shared.core.taxonomy import parse_taxonomy
 from shared.errors import Permanent
 from shared.events.catalog import parse
@@ -27,7 +28,7 @@ from tests.local.histories import by_document
 from tests.local.stack.serving import eventually
 from tests.local.stack.trivial import MISSING, web
 from tests.local.stage import MIT, PERSON, PLAIN, fabric, write_corpus
-from tests.local.typed import FAILED, Shell
+from tests.local.typed import DONE, FAILED, Shell
 
 if TYPE_CHECKING:
     from shared.events.catalog import AnyEvent
@@ -141,7 +142,40 @@ def test_the_verbs_reach_the_stack(deployed: Path, shell: Shell) -> None:
     assert "approved" in shell.type("explain", item.task, *there).out
 
 
-@pytest.mark.parametrize("verb", [("approvals",), ("approve", "--all"), ("events", "--task", "t"), ("explain", "t")])
+def test_the_clients_and_operators_verbs_reach_the_stack(deployed: Path, shell: Shell) -> None:
+    """On the stack a limit is changed, all work stopped and started, and a task submitted, looked at and cancelled."""
+    there = ("--stack", "emulators", "--home", deployed)
+    write_corpus(shell.folder, {"a.txt": MIT, "plain.toml": PLAIN})
+    submit = ("submit", "a.txt", "--taxonomy", "plain.toml", "--priority", "background", *there)
+    assert shell.type("tenants", "set", TENANT, "max_runs=900", *there).code == DONE
+    assert shell.type("policy", *there).out == f"[tenants.{TENANT}]\nmax_runs = 900\n"
+    assert shell.type("stop", "--all", "--reason", "a leak", "--as", "ann", "--wait", *there).code == DONE
+    try:
+        (line,) = shell.type("tenants", "--json", *there).lines
+        assert (line["stopped"], line["limits"]["max_runs"]) == ("by ann: a leak", 900)
+        refused = shell.type(*submit)
+        assert (refused.code, "everything is stopped by ann: a leak" in refused.err) == (FAILED, True)
+    finally:
+        assert shell.type("start", "--all", *there).out == "started\n"
+    assert eventually(lambda: shell.type(*submit).code == DONE)
+    (task,) = shell.type(*submit).lines
+    assert task["id"] in {line["id"] for line in shell.type("tasks", "--json", *there).lines}
+    (whole,) = shell.type("status", task["id"], *there).lines
+    assert (whole["priority"], whole["documents"][0]["name"]) == ("background", "a.txt")
+    ended = shell.type("cancel", task["id"], "--reason", "a test", *there)
+    assert ended.code == DONE or "is over" in ended.err
+    assert shell.type("parked", *there).code == DONE
+    ended = shell.type("skip", "package:none", "1", "--reason", "a test", *there)
+    assert (ended.code, ended.out) == (FAILED, "")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(("approvals",), ("approve", "--all"), ("events", "--task", "t"), ("explain", "t"), ("parked",)),
+        *(("tenants",), ("policy",), ("start", "--all"), ("status", "t"), ("tasks",), ("cancel", "t")),
+    ],
+)
 def test_verbs_for_a_stack_that_is_down_say_how_to_start_it(shell: Shell, verb: tuple[str, ...]) -> None:
     """Without a stack the verbs end with the command that starts one."""
     ended = shell.type(*verb, "--stack", "emulators")

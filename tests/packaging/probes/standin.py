@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.app.learned import Learned
 from shared.core.ledger import Account, Posting
 from shared.core.policy import Policy, TenantPolicy
 from shared.core.task import Status, Task
@@ -146,7 +147,7 @@ def ports() -> Ports:
         records=all_of_it,
         ledger=all_of_it,
         cache=None,
-        learned=all_of_it,
+        learned=Learned(),
         settings=Unset(),
         policy=lambda: POLICY,
         now=lambda: NOON,

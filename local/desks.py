@@ -1,0 +1,182 @@
+"""What operators do at their desk: the same with the fabric's own stores at hand, or through the API on AWS.
+
+May know the controls, the operators' endpoints and their answers; must not print anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from json import dumps
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import urlencode
+
+from shared.errors import FabricError, Permanent, Throttled, Transient
+
+if TYPE_CHECKING:
+    from local.controls import Controls
+    from shared.core.switches import Scope
+
+ROLES = ("operator",)
+
+
+class Made(NamedTuple):
+    """A policy that was put in force."""
+
+    version: str
+    tenants: int
+    candidates: int
+
+
+class Still(NamedTuple):
+    """What is still stopped."""
+
+    stops: str
+    by: str
+    reason: str
+
+
+class Desk(Protocol):
+    """All that operators do."""
+
+    def text(self) -> str:
+        """Return the policy as it is written."""
+        ...
+
+    def put(self, text: str) -> Made:
+        """Put another one in force; Permanent, and nothing changes, unless all of it is in order."""
+        ...
+
+    def tenants(self) -> Sequence[Mapping[str, Any]]:
+        """Return what is known of every tenant, by their names."""
+        ...
+
+    def stop(self, scope: Scope, name: str, *, by: str, reason: str) -> str:
+        """Stop work and return what is stopped."""
+        ...
+
+    def start(self, scope: Scope, name: str) -> Sequence[Still]:
+        """Let work go on and return what is still stopped."""
+        ...
+
+    def quiet(self, scope: Scope, name: str) -> bool:
+        """Tell whether no such call is out; whoever just stopped it lets half a second pass."""
+        ...
+
+
+class Call(Protocol):
+    """The way to the API."""
+
+    def __call__(
+        self, method: str, path: str, *, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Send a request as an operator; return the status and the JSON answer."""
+        ...
+
+
+class AtHand:
+    """The stores themselves."""
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+
+    def text(self) -> str:
+        """Return the policy as it is written."""
+        return self._controls.text()
+
+    def put(self, text: str) -> Made:
+        """Put another one in force."""
+        made = self._controls.put(text)
+        return Made(made.version, len(made.tenants), len(made.candidates))
+
+    def tenants(self) -> Sequence[Mapping[str, Any]]:
+        """Return what is known of every tenant, by their names."""
+        from shared.app import operating  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
+
+        return operating.tenants(self._controls)
+
+    def stop(self, scope: Scope, name: str, *, by: str, reason: str) -> str:
+        """Stop work and return what is stopped."""
+        from shared.app import operating  # noqa: PLC0415
+
+        return operating.stop(self._controls, scope, name, by=by, reason=reason).stops
+
+    def start(self, scope: Scope, name: str) -> Sequence[Still]:
+        """Let work go on and return what is still stopped."""
+        from shared.app import switches  # noqa: PLC0415
+
+        switches.start(self._controls, scope, name)
+        return [Still(one.stops, one.by, one.reason) for one in switches.switched(self._controls)]
+
+    def quiet(self, scope: Scope, name: str) -> bool:
+        """Tell whether no such call is out."""
+        from shared.app import switches  # noqa: PLC0415
+
+        return switches.quiet(self._controls, scope, name)
+
+
+class OverTheApi:
+    """The operators' endpoints on AWS."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._revision: int | None = None
+
+    def text(self) -> str:
+        """Return the policy as it is written, and remember which writing of it that is."""
+        answer = _accepted(*self._call("GET", "/operator/policy"))
+        self._revision = answer["revision"]
+        return str(answer["text"])
+
+    def put(self, text: str) -> Made:
+        """Put another one in force instead of the one that was read, or of the one there is."""
+        if self._revision is None:
+            self.text()
+        headers = {"If-Match": f'"{self._revision}"', "Content-Type": "application/toml"}
+        answer = _accepted(*self._call("PUT", "/operator/policy", body=text, headers=headers))
+        self._revision = answer["revision"]
+        return Made(answer["version"], answer["tenants"], answer["candidates"])
+
+    def tenants(self) -> Sequence[Mapping[str, Any]]:
+        """Return what is known of every tenant, page by page."""
+        found: list[Mapping[str, Any]] = []
+        path: str | None = "/operator/tenants?limit=100"
+        while path is not None:
+            answer = _accepted(*self._call("GET", path))
+            found += answer["tenants"]
+            path = answer["next"]
+        return found
+
+    def stop(self, scope: Scope, name: str, *, by: str, reason: str) -> str:  # noqa: ARG002  the token says who
+        """Stop work and return what is stopped."""
+        body = dumps({"scope": scope, "name": name, "reason": reason})
+        return str(_accepted(*self._call("PUT", "/operator/switches", body=body))["stopped"])
+
+    def start(self, scope: Scope, name: str) -> Sequence[Still]:
+        """Let work go on and return what is still stopped."""
+        answer = _accepted(*self._call("DELETE", f"/operator/switches?{_part(scope, name)}"))
+        return [Still(one["stops"], one["by"], one["reason"]) for one in answer["switches"]]
+
+    def quiet(self, scope: Scope, name: str) -> bool:
+        """Tell whether no such call can be out any more."""
+        return bool(_accepted(*self._call("GET", f"/operator/quiet?{_part(scope, name)}"))["quiet"])
+
+
+def _part(scope: Scope, name: str) -> str:
+    return urlencode({"scope": scope} | ({"name": name} if name else {}))
+
+
+def _accepted(status: int, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer, or raise the verdict that the problem is of."""
+    if status < HTTPStatus.BAD_REQUEST:
+        return answer
+    raise _verdict(status, answer)
+
+
+def _verdict(status: int, problem: Mapping[str, Any]) -> FabricError:
+    said, code = str(problem.get("detail") or f"the API answered {status}"), str(problem.get("code", "refused"))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled(said, retry_after=1.0, code=code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Transient(said)
+    return Permanent(said, code=code)

@@ -1,0 +1,238 @@
+"""The process dies at any access of a step that calls a model: nothing runs afterwards, no handler of an exception.
+
+What the next process finds decides: a call whose end is known is never paid again, one whose end is not is charged at
+its worst, and the policy says what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.sqlite.database import Database
+from local.wiring import TENANT
+from shared.app.commit import relay
+from shared.app.leases import charged
+from shared.app.parking import resume_due
+from shared.app.tasks import cancel, dispatch
+from shared.errors import Permanent
+from tests.app.world import OWNER, SOURCE, World
+
+if TYPE_CHECKING:
+    from shared.core.policy import OnUnknown
+    from shared.core.task import Task
+    from shared.ports import Ports
+    from tests.app.faults import Moment
+
+PORTS = ("tasks", "outbox", "bus", "journal", "approvals", "ledger", "models", "cache")
+DRAWN, CALLED, SETTLED = "ledger.post 1", "models.complete 1", "ledger.post 2"
+
+
+class Death(BaseException):
+    """The process is gone; what it would have done next is not done."""
+
+
+@dataclass
+class Dying:
+    """Counts a process's accesses; at one of them, before its effect or after it, the process dies."""
+
+    at: int
+    moment: Moment
+    seen: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    dead: bool = False
+
+    def around(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do the work, unless the process is dead or dies of it."""
+        if self.dead:
+            raise Death(f"{name} by a dead process")
+        self.seen.append(f"{name} {sum(one.split()[0] == name for one in self.seen) + 1}")
+        mine = len(self.seen) == self.at
+        if mine and self.moment == "before":
+            self._die()
+        done = work()
+        self.done.append(self.seen[-1])
+        if mine:
+            self._die()
+        return done
+
+    def _die(self) -> None:
+        self.dead = True
+        raise Death(self.seen[-1])
+
+    def on(self, ports: Ports) -> Ports:
+        """Return the ports as the process has them."""
+        mortal: dict[str, Any] = {name: Mortal(getattr(ports, name), name, self) for name in PORTS}
+        return replace(ports, **mortal)
+
+
+class Mortal:
+    """A port in a process that may die."""
+
+    def __init__(self, port: object, name: str, process: Dying) -> None:
+        self._port, self._name, self._process = port, name, process
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        real = getattr(self._port, method)
+        return lambda *given, **named: self._process.around(f"{self._name}.{method}", lambda: real(*given, **named))
+
+
+@dataclass
+class Story:
+    """A task whose classification began in a process that died, and what the next processes find."""
+
+    world: World
+    task: Task
+    results: dict[str, Any]
+    process: Dying
+
+    @property
+    def end(self) -> str:
+        """What was known of the call when the process died: not made, not known, or known."""
+        if DRAWN not in self.process.done:
+            return "not made"
+        return "known" if SETTLED in self.process.done else "not known"
+
+    def classified(self) -> dict[str, Any]:
+        """Ask for the step as the next process does."""
+        return self.world.step(self.task, "classify", self.results)
+
+    @property
+    def calls(self) -> int:
+        """How often a model was asked."""
+        return len(self.world.models.calls)
+
+    def bill(self) -> list[int]:
+        """Return the lines of the bill as they were corrected; they count from 1, and add up to the ledger."""
+        lines: dict[int, int] = {}
+        for event in self.world.published(self.task.id):
+            if event.type in {"usage.metered", "usage.corrected"}:
+                lines[event.data.line] = event.data.cost_micro_usd
+        stored, lease = self.world.load(self.task), self.world.lease(self.task)
+        assert list(lines) == list(range(1, stored.lines + 1))
+        assert sum(lines.values()) == stored.spent == charged(lease)
+        assert (lease.held == 0 or lease.state == "closed", lease.overrun) == (True, 0)
+        return list(lines.values())
+
+    def told(self, kind: str) -> list[Any]:
+        """Return what was said of that kind."""
+        return [event.data for event in self.world.published(self.task.id) if event.type == kind]
+
+
+def lived(at: int, moment: Moment, on_unknown: OnUnknown) -> tuple[Story, Database]:
+    """Let a process die at that access of a classification."""
+    database = Database(None)
+    world = World(database)
+    policy = world.ports.policy().model_copy(update={"on_unknown": on_unknown})
+    world.ports = sound = replace(world.ports, policy=lambda: policy)
+    task = world.placed()
+    results = {"extract": world.step(task, "extract", {})}
+    process = Dying(at, moment)
+    world.ports = process.on(sound)
+    try:
+        world.step(task, "classify", results)
+    except Death:
+        assert process.dead
+    world.ports = sound
+    return Story(world, task, results, process), database
+
+
+def deaths(on_unknown: OnUnknown) -> Iterator[Story]:
+    """Yield the story of each death there can be: at each access, before it and after it."""
+    for moment in ("before", "after"):
+        for at in count(1):
+            story, database = lived(at, moment, on_unknown)
+            try:
+                if not story.process.dead:
+                    break
+                yield story
+            finally:
+                database.close()
+
+
+def test_the_deaths_are_those_that_matter() -> None:
+    """Processes die before the draw, between draw and call, call and settling, settling and commit, and after it."""
+    stories = list(deaths("pay-again"))
+    died = {(story.process.seen[-1], story.process.moment) for story in stories}
+    moments = {(DRAWN, "before"), (DRAWN, "after"), (CALLED, "before"), (CALLED, "after"), (SETTLED, "before")}
+    assert moments | {(SETTLED, "after"), ("tasks.commit 2", "before"), ("tasks.commit 2", "after")} <= died
+    assert {story.end for story in stories} == {"not made", "not known", "known"}
+    assert len(stories) > 30
+
+
+def test_only_a_call_of_unknown_end_is_paid_again() -> None:
+    """The retry ends well whatever died; it makes a second call only after one that nobody knows the end of."""
+    for story in deaths("pay-again"):
+        made = story.calls
+        assert story.classified()["label"] == "Pass"
+        assert story.classified()["label"] == "Pass"
+        bill = story.bill()
+        if story.end == "not known":
+            worst = story.told("model.routed")[-1].worst_micro_usd
+            assert (story.calls, len(bill)) == (made + 1, 2)
+            assert bill[0] == worst > bill[1]
+            assert [used.outcome for used in story.told("usage.metered")] == ["unknown", "answered"]
+        else:
+            assert (story.calls, len(bill)) == (1, 1)
+        saved = story.told("usage.saved")
+        assert [one.by for one in saved] in ([], ["journal"])
+        assert [one.saved_micro_usd for one in saved] in ([], bill)
+        if story.end == "known" and "tasks.commit 2" not in story.process.done:
+            assert saved
+
+
+def test_a_policy_that_fails_pays_once_and_fails_the_step() -> None:
+    """A call of unknown end is charged at its worst and not made again; the step fails for good and says why."""
+    for story in deaths("fail"):
+        made = story.calls
+        if story.end != "not known":
+            assert story.classified()["label"] == "Pass"
+            assert story.bill()
+            continue
+        with pytest.raises(Permanent) as refused:
+            story.classified()
+        assert (refused.value.code, story.calls) == ("unknown-outcome", made)
+        (failed,) = story.told("step.failed")
+        assert (failed.final, failed.code) == (True, "unknown-outcome")
+        assert "nobody knows how it ended" in failed.reason
+        (worst,) = story.bill()
+        assert worst > 0
+
+
+def test_a_policy_that_asks_leaves_it_to_a_person() -> None:
+    """The task waits, charged at the worst case; with a person's consent its next run makes the call again."""
+    for story in deaths("ask"):
+        made = story.calls
+        if story.end != "not known":
+            assert story.classified()["label"] == "Pass"
+            assert story.bill()
+            continue
+        with pytest.raises(Permanent) as stopped:
+            story.classified()
+        assert (stopped.value.code, story.calls) == ("task-parked", made)
+        waits = story.world.load(story.task)
+        assert (waits.status, waits.parked_for) == ("parked", "budget")
+        assert len(story.bill()) == 1
+        (asked,) = story.world.ports.approvals.pending(TENANT, limit=2)
+        assert (asked.about, "nobody knows how it ended" in asked.reason) == ("budget", True)
+        story.world.vote(asked, by=OWNER)
+        assert resume_due(story.world.ports, source=SOURCE) == 1
+        dispatch(story.world.ports, story.world.published(story.task.id)[-1], source=SOURCE)
+        assert story.classified()["label"] == "Pass"
+        assert (story.calls, len(story.bill())) == (made + 1, 2)
+
+
+def test_nothing_is_left_over_when_nobody_comes_back() -> None:
+    """A task that is cancelled after a death is billed for what its lease was charged, and holds nothing."""
+    for story in deaths("pay-again"):
+        cancel(story.world.ports, TENANT, story.task.id, "ann", "enough", source=SOURCE)
+        relay(story.world.ports)
+        bill = story.bill()
+        assert len(bill) == (DRAWN in story.process.done)
+        account = story.world.ports.ledger.account(TENANT)
+        assert account.runs == 0
+        assert {(book.settled, book.open) for book in account.books.values()} == {(sum(bill), 0)}
