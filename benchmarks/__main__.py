@@ -12,7 +12,10 @@ from rich.console import Console
 
 from benchmarks.runner import Effort, Row, show
 
-SUBJECTS = ("events", "dispatch", "submit", "record", "spanner", "express", "durable", "imports", "review", "outage", "router", "semantic")
+SUBJECTS = (
+    *("events", "dispatch", "submit", "record", "spanner", "express", "durable", "imports", "review"),
+    *("admission", "router", "loads", "outage", "semantic"),
+)
 _MANY, _FEW = 7, 5
 
 

@@ -136,7 +136,7 @@ def resume(home: Home = HOME) -> None:
     told = [
         f"{sum(task.over for task in page)} over",
         f"{plural(waiting, 'document')} {'waits' if waiting == 1 else 'wait'} for a human",
-        *([f"{plural(parked['budget'], 'task')} for a decision on its budget"] if parked["budget"] else []),
+        *([XX] if parked["budget"] else []),
         *([_rest([task for task in page if task.parked_for not in {None, "budget"}])] if parked["rest"] else []),
         *([f"{failed} failed now"] if failed else []),
     ]

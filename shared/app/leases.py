@@ -5,6 +5,7 @@ Closing comes first, so that a task that is over never holds money; a task that 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.app import ledger
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
+@lru_cache(maxsize=1024)
 def lease_id(task: str) -> str:
     """Return the id of a task's lease: all its runs spend from the same one."""
     return derive("lease", task)

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 BY = "agentfabric"
+_OVER = {
+    "throttled": "models may be asked again",
+    "preempted": "nothing more urgent waits",
+    "quota": "its tenant has money again",
+    "stopped": "it was let go on",
+}
 
 
 class Wait(NamedTuple):
@@ -136,7 +142,7 @@ def _ready(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:
         return None
     if held_back(ports, task) is not None:
         return None
-    return f"{task.parked_for} no longer holds it back", 0
+    return _OVER.get(task.parked_for or "", "nothing holds it back any more"), 0
 
 
 def _granted(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:

@@ -92,6 +92,7 @@ class LeasePurse:
     _notes: list[Fact] = field(default_factory=list)
     _draws: dict[str, Draw] = field(default_factory=dict)
     _paid: dict[str, Paid] = field(default_factory=dict)
+    _named: tuple[Prompt, str] | None = None
     _lock: RLock = field(default_factory=RLock)
 
     @property
@@ -114,7 +115,7 @@ class LeasePurse:
         Raises Permanent `unknown-outcome` for such a call, unless the policy pays again.
         """
         with self._lock:
-            for _, found in self._earlier(caching.key(prompt, "")):
+            for _, found in self._earlier(self._question(prompt)):
                 if found is not None and found.state == "open":
                     self._lost(found)
                 elif found is not None and found.answer:
@@ -128,10 +129,16 @@ class LeasePurse:
         Raises Permanent `budget-used-up` or `lease-over`, Throttled (`stopped`) while an operator's switch is on.
         """
         switches.check(self.ports, self.task.tenant, self.task.workflow)
-        question = caching.key(prompt, "")
         with self._lock:
+            question = self._question(prompt)
             free = (name for name, found in self._earlier(question) if found is None or found.state == "released")
             return self._drawn(next(free), deployment, worst, question)
+
+    def _question(self, prompt: Prompt) -> str:
+        """Return the question's name; it is asked for again at once, by whoever is asked next."""
+        if self._named is None or self._named[0] is not prompt:
+            self._named = (prompt, caching.key(prompt, ""))
+        return self._named[1]
 
     def _earlier(self, question: str) -> Iterator[tuple[str, Draw | None]]:
         """Yield the draws of this question, but for those that this attempt has made, and at last a free name."""

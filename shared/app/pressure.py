@@ -41,10 +41,10 @@ def load_of(ports: Ports) -> Load:
         seconds = _away(ports, candidate.name, now)
         if seconds:
             opens.append(seconds)
-        else:
-            per_second += _rate(ports, candidate)
-    if per_second == inf:
-        return Load()
+            continue
+        per_second += _rate(ports, candidate)
+        if per_second == inf:
+            return Load()
     parked = [one for one in ports.tasks.parked(limit=_LOOKED_AT) if one.parked_for in _FOR_PROVIDERS]
     oldest: dict[Priority, float] = {}
     for one in parked:

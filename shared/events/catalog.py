@@ -178,7 +178,7 @@ def follow(cause: Cause, facts: Sequence[Fact], *, after: int, at: datetime) -> 
             dataschema=fact.dataschema(),
             id=derive(cause.tenant, cause.task, cause.id, position, fact.type),
             source=cause.source,
-            subject=as_text(getattr(fact, "name", "")),
+            subject=as_text(fact.__dict__.get("name", "")),
             time=at,
             tenant=cause.tenant,
             taskid=cause.task,

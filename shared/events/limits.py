@@ -36,6 +36,8 @@ _MOST_SHOWN = 80
 
 def check_size(body: bytes | str, transport: Transport, advice: str = _ADVICE) -> None:
     """Raise Permanent, with the advice, when the body is larger than the transport carries."""
+    if 4 * len(body) <= LIMITS[transport]:  # no character has more bytes
+        return
     size = len(body) if isinstance(body, bytes) else len(body.encode())
     if size > LIMITS[transport]:
         raise Permanent(

@@ -49,7 +49,7 @@ class UsageSaved(Fact):
     by: Literal["cache", "journal"]
     workflow: str = ""
     cloud: str = ""
-    similarity: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    similarity: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
 
 
 class UsageCorrected(Fact):

@@ -219,7 +219,7 @@ def test_a_task_that_waits_says_for_what() -> None:
 def test_the_account_is_that_of_the_last_run() -> None:
     """What was granted meanwhile is in the budget; each price list is named once."""
     said = [facts()["task.admitted"], used(), used(), facts()["task.resumed"]]
-    granted = facts()["task.resumed"]
+    granted: Any = facts()["task.resumed"]
     assert account(events(said)) == Account(granted.budget_micro_usd, granted.run, ("2026-11",))
     assert account(()) == Account()
 

@@ -136,9 +136,13 @@ def outcomes(review: Review) -> dict[str, Item]:
 
 
 @contextmanager
-def fabric(home: Path | None = None, adjust: Callable[[Ports], Ports] = lambda ports: ports) -> Iterator[Fabric]:
+def fabric(
+    home: Path | None = None,
+    adjust: Callable[[Ports], Ports] = lambda ports: ports,
+    clock: VirtualClock | None = None,
+) -> Iterator[Fabric]:
     """Open a fabric: in memory, or in a folder; its ports may be adjusted before anybody uses them."""
-    clock = VirtualClock()
+    clock = clock or VirtualClock()
     engine = Engine(home, clock)
     engine.ports = adjust(engine.ports)
     with engine:

@@ -172,14 +172,6 @@ def test_submit_returns_at_once_and_resume_does_the_work(shell: Shell) -> None:
     assert shell.type("status", task["id"]).lines[0]["status"] == "completed"
 
 
-def test_a_budget_below_the_worst_case_is_refused(shell: Shell) -> None:
-    """A task that could cost more than its budget is refused with 1, and the refusal says so."""
-    write_corpus(shell.folder, {"a.txt": MIT})
-    said = shell.type("submit", "a.txt", "--taxonomy", "plain.toml", "--budget", "1")
-    assert said.code == FAILED
-    assert "micro-USD" in said.err
-
-
 def test_a_key_belongs_to_one_submission(shell: Shell) -> None:
     """An idempotency key used for something else is refused."""
     write_corpus(shell.folder, {"a.txt": MIT, "b.txt": UNCLEAR})

@@ -9,10 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from moto import mock_aws
-from typer.models import CommandInfo
 
-from local.cli import limits
-from local.cli.verbs import app
 from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from local.wiring import TENANT
@@ -25,15 +22,6 @@ from tests.local.typed import DONE, FAILED, USAGE, Shell
 
 HOME = Path(".agentfabric")
 GOOD = "[tenants.local]\nmax_budget = 5\n[tenants.acme]\n"
-
-
-@pytest.fixture(autouse=True)
-def verbs_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line has the operators' verbs."""
-    known = {command.callback for command in app.registered_commands}
-    verbs = (limits.tenants, limits.policy, limits.stop, limits.start)
-    more = [CommandInfo(callback=verb) for verb in verbs if verb not in known]
-    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands, *more])
 
 
 def policy_file(shell: Shell, text: str) -> str:
