@@ -135,13 +135,19 @@ def resume(home: Home = HOME) -> None:
     parked = Counter("budget" if task.parked_for == "budget" else "rest" for task in page if task.parked_for)
     told = [
         f"{sum(task.over for task in page)} over",
-        f"{plural(waiting, 'document')} {'waits' if waiting == 1 else 'wait'} for a human",
-        *([XX] if parked["budget"] else []),
+        f"{_waits(waiting, 'document')} for a human",
+        *([f"{_waits(parked['budget'], 'task')} for a decision on its budget"] if parked["budget"] else []),
         *([_rest([task for task in page if task.parked_for not in {None, "budget"}])] if parked["rest"] else []),
         *([f"{failed} failed now"] if failed else []),
     ]
     typer.echo(f"{plural(len(page), 'task')}: {', '.join(told)}")
     raise typer.Exit(_exit_code({"failed"} if failed else {"waiting"} if waiting or parked else set()))
+
+
+def _waits(count: int, noun: str) -> str:
+    from local.screen import plural  # noqa: PLC0415
+
+    return f"{plural(count, noun)} {'waits' if count == 1 else 'wait'}"
 
 
 def _rest(parked: list[Task]) -> str:

@@ -77,8 +77,14 @@ def _refuse_broken(items: Sequence[Item]) -> None:
 
 def status(task: Task, person: Person, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
     """Show how far a task is."""
+    from local.listings import waits  # noqa: PLC0415
+
     with doors(home, where) as to:
-        print_json(accepted(*to.api("GET", f"/tasks/{task}", person=person)))
+        answer = accepted(*to.api("GET", f"/tasks/{task}", person=person))
+    print_json(answer)
+    said = waits(dict(answer))
+    if said:
+        typer.echo(f"the task {said}", err=True)
 
 
 def tasks(

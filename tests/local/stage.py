@@ -64,6 +64,24 @@ def write_corpus(folder: Path, contents: Mapping[str, str | bytes]) -> Path:
 
 
 @dataclass
+class SameClock:
+    """The model server's clock: it shows the fabric's time."""
+
+    clock: VirtualClock
+
+    def now(self) -> float:
+        """Return the time."""
+        return self.clock.now().timestamp()
+
+    async def pause(self, seconds: float) -> None:
+        """Return at once."""
+
+    def move_to(self, moment: float) -> None:
+        """Refuse: the fabric moves it."""
+        raise AssertionError(moment)
+
+
+@dataclass
 class Fabric:
     """An engine with a clock that we turn, and the words the tests use for it."""
 

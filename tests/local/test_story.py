@@ -28,7 +28,7 @@ from shared.app.leases import lease_id
 from shared.core.cost_tree import Cost, cost_tree
 from shared.core.costs import WAYS
 from shared.core.story import tell
-from tests.local.stage import PERSON, Fabric, fabric, write_corpus
+from tests.local.stage import PERSON, Fabric, SameClock, fabric, write_corpus
 from tests.local.typed import DONE, Shell
 
 if TYPE_CHECKING:
@@ -102,24 +102,6 @@ keywords = ["invoice", "amount", "pay"]
 """
 NOTE = "Invoice number 17. Total amount due: 120 EUR. Please pay the invoice amount within 30 days."
 LONG = " ".join(f"Invoice number {number} is about an amount that somebody must pay." for number in range(150))
-
-
-@dataclass
-class SameClock:
-    """The model server's clock: it shows the fabric's time."""
-
-    clock: VirtualClock
-
-    def now(self) -> float:
-        """Return the time."""
-        return self.clock.now().timestamp()
-
-    async def pause(self, seconds: float) -> None:
-        """Return at once."""
-
-    def move_to(self, moment: float) -> None:
-        """Refuse: the fabric moves it."""
-        raise AssertionError(moment)
 
 
 @dataclass
