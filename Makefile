@@ -13,6 +13,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.14 python3.13 python3.12 python3
 key = $(shell { cat $(1) tools/environment.py; pwd; } | cksum | tr -dc 0-9)
 READY := .venv/.ready-$(call key,requirements-dev.txt pyproject.toml)
 SAM_READY := .venv-sam/.ready-$(call key,requirements-sam.txt)
+CHECKOV_READY := .venv-checkov/.ready-$(call key,requirements-checkov.txt)
 MINISTACK_READY := .venv-ministack/.ready-$(call key,requirements-ministack.txt)
 AZURITE_READY := tools/azurite/node_modules/.ready-$(call key,tools/azurite/package-lock.json)
 ASL_READY := tools/asl-validator/node_modules/.ready-$(call key,tools/asl-validator/package-lock.json)
@@ -63,6 +64,7 @@ lock: $(READY) ## pin pyproject.toml's dependencies anew; UPGRADE=1 takes the ne
 	@.venv/bin/uv pip compile $(compile) azure/requirements.in -c requirements.txt -o azure/requirements.txt
 	@.venv/bin/uv pip compile $(compile) --group pyproject.toml:sam -o requirements-sam.txt
 	@echo 'ministack[full]' | .venv/bin/uv pip compile $(compile) - -o requirements-ministack.txt
+	@echo checkov | .venv/bin/uv pip compile $(compile) - -o requirements-checkov.txt
 	@echo uv | .venv/bin/uv pip compile $(compile) - -c requirements-dev.txt -o tools/bootstrap.txt
 	@if command -v npm >/dev/null; then for tool in asl-validator azurite; do \
 	    (cd tools/$$tool && npm install --silent --package-lock-only) || exit 1; done; fi
@@ -73,7 +75,7 @@ compile = -q --universal --python-version 3.11 --generate-hashes --no-emit-index
     --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 clean: ## remove environments, state and caches
-	@rm -rf .venv .venv-sam .venv-ministack .agentfabric build dist .aws-sam tools/*/node_modules \
+	@rm -rf .venv .venv-* .agentfabric build dist .aws-sam tools/*/node_modules \
 	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -87,32 +89,31 @@ check-types: $(READY)
 	@.venv/bin/mypy --no-error-summary && echo "mypy: ok"
 
 check-template:
-ifeq (,$(wildcard template.yaml))
-	@echo "skip: template.yaml does not exist yet"
-else
 	@if $(MAKE) -s $(SAM_READY); then \
 	    .venv-sam/bin/cfn-lint template.yaml && echo "cfn-lint: ok" \
 	    && { said=$$(AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml 2>&1) \
 	        || { echo "$$said" >&2; exit 1; }; } && echo "sam validate: ok"; \
 	else $(call without,aws-sam-cli,its lock is requirements-sam.txt); fi
-endif
+	@if $(MAKE) -s $(CHECKOV_READY); then \
+	    said=$$(.venv-checkov/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet 2>&1) \
+	    || { echo "$$said" >&2; exit 1; }; echo "checkov: ok"; \
+	else $(call without,checkov,its lock is requirements-checkov.txt); fi
 
 check-statemachines:
-ifeq (,$(wildcard statemachines/*.json))
-	@echo "skip: statemachines/*.json do not exist yet"
-else
 	@if command -v npm >/dev/null && $(MAKE) -s $(ASL_READY); then \
 	    said=$$(tools/asl-validator/node_modules/.bin/asl-validator \
 	        $(foreach file,$(wildcard statemachines/*.json),--json-path $(file)) 2>&1) \
 	    || { echo "$$said" >&2; exit 1; }; echo "asl-validator: ok"; \
 	else $(call without,asl-validator,install Node.js with npm then run npm ci in tools/asl-validator); fi
-endif
 
 $(READY):
 	@$(PYTHON) tools/environment.py .venv requirements-dev.txt --stamp $@ --editable
 
 $(SAM_READY):
 	@$(PYTHON) tools/environment.py .venv-sam requirements-sam.txt --stamp $@
+
+$(CHECKOV_READY):
+	@$(PYTHON) tools/environment.py .venv-checkov requirements-checkov.txt --stamp $@
 
 $(MINISTACK_READY):
 	@$(PYTHON) tools/environment.py .venv-ministack requirements-ministack.txt --stamp $@

@@ -90,7 +90,7 @@ def _raw(home: Path, audit: list[Any], billing: list[Any]) -> float:
             write("INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             write("INSERT OR REPLACE INTO record_entities VALUES (?, ?, ?, ?)", [(*row[:3], row[8]) for row in rows])
             write(
-                "INSERT INTO record_billing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO record_billing VALUES ({', '.join('?' * len(billing[0]))})",  # noqa: S608  marks alone
                 billing[batch * share : (batch + 1) * share],
             )
     took = time.perf_counter() - began

@@ -1,6 +1,6 @@
 """How often a cache that answers by likeness is wrong, how often it helps, and what a look-up costs.
 
-Two texts lie near each other or not (a threshold), and agree in all words but holders of copyrights, or not: each is
+Two texts lie near each other or not (a threshold), and agree in all words but years of copyrights, or not: each is
 tried alone and both together, by embedder. A rate comes with the bound that holds 95 times in 100.
 """
 

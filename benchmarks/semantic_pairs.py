@@ -27,7 +27,8 @@ _NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?![\w.]*\d)")
 _SENTENCE = re.compile(r"(?<=[.;:])\s+(?=[A-Z(\d])")
 _LONG = 12_000  # characters; longer ones are only compared with other licences
 _LIKE, _PART = 1.2, 2.0  # two files of one licence are both whole, or one is a part of the other
-RIGHT = frozenset({"another holder", "another layout", "another package"})
+_YEARS = ("2020", "2011-2026", "1998, 2004, 2011")
+RIGHT = frozenset({"another year", "another holder", "another layout", "another package"})
 _OPPOSITES = (
     ("granted", "denied"),
     ("with", "without"),
@@ -71,6 +72,12 @@ _CREDITS = (
     "Public Domain",
     "Evaluation Copy",
     "Not For Redistribution",
+    "Trial Edition",
+    "Internal Copy",
+    "Sale Restricted",
+    "Academic Purposes",
+    "Draft",
+    "Beerware",
 )
 _MIT_NOTICE = re.compile(r"\s*The above copyright notice and this permission notice.*?Software\.", re.DOTALL)
 
@@ -120,6 +127,8 @@ def _holders(texts: dict[str, str], places: int) -> Iterator[Pair]:
     for text in texts.values():
         for holder in _HOLDERS[1 : places + 1]:
             yield Pair("another holder", text, text.replace(_HOLDERS[0], holder, 1))
+        for years in _YEARS[:places]:
+            yield Pair("another year", text, text.replace("2019 Jane Doe", f"{years} Jane Doe", 1))
 
 
 def _layouts(texts: dict[str, str]) -> Iterator[Pair]:

@@ -20,7 +20,7 @@ from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
-AMOUNTS = frozenset({"cost", "saved", "in vain"})
+AMOUNTS = frozenset({"calls", "tokens in", "tokens out", "cost", "saved", "in vain"})
 WIDE = 120  # columns from which on a table has room for whole ids
 _FILE_WIDTH = 140
 _INDENT = 2

@@ -68,7 +68,7 @@ def _print(found: Sequence[Share], by: By) -> None:
     for share in found:
         for name in ("calls", "tokens_in", "tokens_out", "cost", "wasted", "saved"):
             setattr(total, name, getattr(total, name) + getattr(share, name))
-    rows = screen.table(by.value, "calls", "tokens in", "out", "cost", "of it wasted", "saved", grows=by.value)
+    rows = screen.statement(by.value, "calls", "tokens in", "tokens out", "cost", "in vain", "saved")
     for share in (*found, *((total,) if len(found) > 1 else ())):
         rows.add_row(*_cells(share))
     screen.say(rows)

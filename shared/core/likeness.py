@@ -22,18 +22,8 @@ if TYPE_CHECKING:
 
 Vector = Sequence[float]
 _TOKEN = re.compile(r"[-+]?\d[\d.,]*|[^\W\d_]+|[%$€£<>=≠≤≥]")
-_CREDIT = re.compile(r"\W*(?:copyright|©|\(c\)).*?(?:\b(?:19|20)\d\d\b|©|\(c\))", re.IGNORECASE)
-_ADDRESS = re.compile(r"\S+@\S+|\S+://\S+|\b(?:19|20)\d\d\b")  # with the years of a copyright
-_DECIDES = re.compile(  # on such a line, too
-    r"an?|all|any|but|each|either|every|except|if|many|may|more|most|must|neither|never|none?|nor|not|nothing|one|only"
-    r"|or|other|shall|should|some|such|than|this|those|under|unless|until|with|without"
-    r"|confidential\w*|distribut\w*|domain|forbid\w*|grant\w*|licen[cs]\w*|patents?|permi\w*|prohibit\w*|proprietary"
-    r"|public|rights?|secrets?|terms?|trademarks?|us(?:e|age)|version",
-    re.IGNORECASE,
-)
-_HOLDING = frozenset("© c copyright and authors by contributors de et for of team the und van von".split())  # noqa: SIM905
+_SINCE = re.compile(r"\W*(?:(?:copyright|©|\(c\))[\s:,]*)+(?:\b(?:19|20)\d\d\b[\s,-]*)+", re.IGNORECASE)
 _QUOTES = frozenset({"quote", "quotes"})
-_SOMEBODY = "*"
 
 
 class Place(NamedTuple):
@@ -62,16 +52,14 @@ def similarity(one: Vector, other: Vector) -> float:
 
 
 def deciding(text: str) -> str:
-    """Digest what decides: all words and numbers in their order, but for who holds a copyright, and since when.
+    """Digest what decides: all words and numbers in their order, but for the years of a copyright.
 
-    Two texts with the same digest differ in their layout, their capitals, their punctuation, or in names of holders.
+    Two texts with the same digest differ in their layout, their capitals, their punctuation, or in such years. Names
+    decide, too: no rule tells a name from a restriction that somebody wrote behind it.
     """
     lines = unicodedata.normalize("NFKC", text).splitlines()
-    said: list[str] = []
-    for word in (word for line in lines for word in _words(line)):
-        if word != _SOMEBODY or said[-1:] != [_SOMEBODY]:
-            said.append(word)
-    return sha256(" ".join(said).encode(errors="backslashreplace")).hexdigest()
+    said = " ".join(word for line in lines for word in _words(line))
+    return sha256(said.encode(errors="backslashreplace")).hexdigest()
 
 
 def holds_for(answer: Any, text: str) -> bool:  # noqa: ANN401  JSON
@@ -80,16 +68,9 @@ def holds_for(answer: Any, text: str) -> bool:  # noqa: ANN401  JSON
 
 
 def _words(line: str) -> Iterator[str]:
-    credit = _CREDIT.match(line) is not None
-    for word in _TOKEN.findall(_ADDRESS.sub(" ", line) if credit else line):
-        yield _SOMEBODY if credit and _is_name(word) else word.casefold().rstrip(".,")
-
-
-def _is_name(word: str) -> bool:
-    """Tell a name by its capital from words that mean something; what is all capitals may be a licence's name."""
-    if word.casefold() in _HOLDING:
-        return True
-    return word[0].isupper() and (len(word) == 1 or not word.isupper()) and not _DECIDES.fullmatch(word)
+    since = _SINCE.match(line)
+    said = line[since.end() :] if since else line
+    return (word.casefold().rstrip(".,") for word in _TOKEN.findall(said))
 
 
 def _quotes(answer: Any) -> Iterator[str]:  # noqa: ANN401  JSON

@@ -28,6 +28,11 @@ class TenantPolicy(BaseModel):
     """What a tenant may do. Every limit has a number: there is no way to write "unlimited", nor to leave one blank.
 
     `max_budget` is per task. Beyond a rate or `max_runs` a tenant is asked to wait; beyond a budget it is refused.
+
+    `semantic_cache` gives an answer again about another text of the tenant's that is at least `semantic_threshold`
+    similar and has the same words, but for the years of a copyright. It is off because likeness is not sameness: no
+    threshold alone separates texts that say the same from texts that say the contrary, and what the comparison of
+    words leaves is a bound on the wrong hits (`python -m benchmarks semantic`), no proof that there are none.
     """
 
     model_config = _STRICT

@@ -24,13 +24,13 @@ from tests.app.world import World
 
 SCHEMA: dict[str, Any] = {"type": "object", "required": ["quotes"], "properties": {"quotes": {"type": "array"}}}
 TEXT = "Copyright (c) 2019 Jane Doe\n\nIt leaks."
-LIKE = "Copyright (c) 2021 Rosa Rossi\n\nIt leaks."
+LIKE = "Copyright (c) 2021 Jane Doe\n\nIt leaks."
 OTHER = "Copyright (c) 2019 Jane Doe\n\nIt never leaks."
 PROMPT = Prompt("summarise", "Quote.", TEXT, SCHEMA, (ClassProfile("a", ("b",)),), max_output_tokens=50)
 TERMS = Terms("acme", 0, "summarise", "prices-1", policy_version="p1", cacheable=True, alike=0.9)
 CANDIDATE = '[candidates.one]\nprovider = "openai"\nmodel = "m"\ntokens_in = 1\ntokens_out = 1\n'
 SAID = "Pass it on to whom you like. Keep the notice in all copies, and do not remove what others wrote in it.\n\n"
-REVIEWED = tuple(f"{SAID}Copyright (c) {holder}\n" for holder in ("2019 Jane Doe", "2021 Rosa Rossi"))
+REVIEWED = tuple(f"{SAID}Copyright (c) {holder}\n" for holder in ("2019 Jane Doe", "2021 Jane Doe"))
 
 
 @dataclass
@@ -139,8 +139,8 @@ def test_words_count_however_near_the_texts_lie() -> None:
 
 
 def test_an_answer_that_quotes_what_is_not_there_is_no_hit() -> None:
-    """Quotations of the earlier text's holder are not given for another one."""
-    at = Stage(model=Counting(quote="Jane Doe"))
+    """A quotation of the earlier text's year is not given for another one."""
+    at = Stage(model=Counting(quote="2019 Jane Doe"))
     at.ask()
     at.ask(LIKE)
     assert at.model.calls == 2
@@ -202,7 +202,7 @@ def test_a_process_keeps_so_many_and_no_more() -> None:
 
 
 def test_of_one_wording_the_latest_are_kept() -> None:
-    """A text that thousands of holders use does not fill the memory."""
+    """A text that comes with thousands of dates does not fill the memory."""
     nearby = Nearby(Ruled())
     for number in range(10):
         nearby.keep("acme", "q", Place([1.0, 0.0] if number < 6 else [0.8, 0.6], "a"), f"{number}")
@@ -223,7 +223,7 @@ def reviewed(world: World, policy: str) -> tuple[int, list[float | None]]:
 
 
 def test_a_tenants_policy_switches_it_on(world: World) -> None:
-    """A second package's licence with another holder is classified and summarised for nothing."""
+    """A second package's licence with another year is classified and summarised for nothing."""
     calls, similarities = reviewed(world, "[tenants.local]\nsemantic_cache = true\nsemantic_threshold = 0.8\n")
     assert calls == 2
     assert [one for one in similarities if one is not None and 0.8 <= one < 1] == similarities

@@ -28,7 +28,9 @@ def submission(documents: int = 1, **more: Any) -> Submission:
     return Submission.model_validate(said | more)
 
 
-@pytest.mark.parametrize(("asked", "given"), [(None, 2 * WORST), (1, 1), (2 * WORST, 2 * WORST), (60 * WORST, 60 * WORST)])
+@pytest.mark.parametrize(
+    ("asked", "given"), [(None, 2 * WORST), (1, 1), (2 * WORST, 2 * WORST), (60 * WORST, 60 * WORST)]
+)
 def test_a_budget_is_what_was_asked_for_or_the_worst_case(asked: int | None, given: int) -> None:
     """Without a wish the budget is the worst case; a smaller one is allowed, as its run pauses and asks for more."""
     assert admit(submission(2, budget_micro_usd=asked), POLICY, worst_of) == given

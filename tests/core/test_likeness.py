@@ -30,14 +30,15 @@ PROMPT = Prompt("summarise", "Quote.", "It leaks.", {"type": "object"}, (ClassPr
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("2019 Jane Doe <jane@example.org>", "1998-2024 Rosa Q. Rossi"),
+        ("(c) 2019 Jane", "© 1998-2024, 2026 Jane"),
+        ("Copyright (c) 2019", "(C) 2020"),
         ("You may use it for 30 days, ", "You may\n   use it\r\nfor 30 days; "),
         ("must not", "MUST NOT"),
         ("The Title", "THE TITLE"),
     ],
 )
-def test_holders_and_layout_do_not_decide(old: str, new: str) -> None:
-    """Who holds the copyright, line ends, capitals and punctuation may differ."""
+def test_years_of_a_copyright_and_layout_do_not_decide(old: str, new: str) -> None:
+    """Since when somebody holds the copyright, line ends, capitals and punctuation may differ."""
     assert old in TEXT
     assert deciding(TEXT.replace(old, new)) == deciding(TEXT)
 
@@ -51,7 +52,10 @@ def test_holders_and_layout_do_not_decide(old: str, new: str) -> None:
         ("may use", "use may"),
         ("You", "We"),
         (", and must not sell it", ""),
-        ("Jane Doe", "Jane Doe. No Rights"),
+        ("Jane Doe", "Rosa Rossi"),
+        ("Jane Doe", "Jane Doe 2020"),
+        ("Jane Doe", "Jane Doe. Trial Edition"),
+        ("jane@example.org", "licence@example.org"),
         ("Jane Doe", "Jane Doe, GPL"),
         ("Jane Doe", "Jane Doe, licensed"),
     ],

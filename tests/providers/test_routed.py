@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,13 @@ import pytest
 from benchmarks.wallet import Wallet
 from local.model_server.scenario import Deployment, Phase
 from providers.deployments import Deployments
-from shared.app.purse import Terms
+from shared.app.purse import UNKNOWN_OUTCOME, Terms
 from shared.app.router import Router
 from shared.core.routing import embedded, routes
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from shared.events.routing import ModelRouted
 from shared.models.extractive import Extractive
-from tests.providers.reaching import PROMPT, PROVIDERS, SECRETS
+from tests.providers.reaching import KEY, PROMPT, PROVIDERS, SECRETS
 
 if TYPE_CHECKING:
     from shared.core.routing import Candidate
@@ -80,3 +81,33 @@ def test_the_draw_names_the_call_at_the_provider(reach: Reach) -> None:
     candidate = reach.candidate("openai")
     routed(candidate).complete(PROMPT, Wallet(), TERMS)
     assert reach.service.log.entries()[-1].told["idempotency-key"] == "draw-1"
+
+
+def test_who_does_not_pay_again_asks_nobody_else(reach: Reach) -> None:
+    """After a call whose end is not known the question ends, if the policy wants that; it is charged at its worst."""
+    broken = reach.failing("gemini", kind="truncated-json").model_copy(
+        update={"name": "a", "tokens_in": 1, "tokens_out": 1}
+    )
+    purse, terms = Wallet(), replace(TERMS, pays_again=False)
+    with pytest.raises(Permanent) as refused:
+        routed(broken, embedded()).complete(PROMPT, purse, terms)
+    assert refused.value.code == UNKNOWN_OUTCOME
+    assert [(one.deployment, one.paid) for one in purse.ended] == [("a", "unknown")]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_refused_key_is_called_by_the_name_of_its_variable(reach: Reach, provider: str) -> None:
+    """Operators read which deployment refused the key, and where that key came from; never the key."""
+    with pytest.raises(Permanent, match=rf"^one: .*\(401\); they are in {KEY}$") as refused:
+        routed(reach.failing(provider, kind="401")).complete(PROMPT, Wallet(), TERMS)
+    assert refused.value.code == "provider-credentials"
+    assert SECRETS[KEY] not in str(refused.value)
+
+
+def test_more_money_is_asked_for_before_an_answer_is_given_up(reach: Reach) -> None:
+    """One model cannot answer and the other is too dear for what is left: that is a matter of money, and says so."""
+    wrong = reach.failing("openai", kind="malformed").model_copy(update={"name": "wrong", "tokens_in": 1})
+    dear = reach.candidate("bedrock", name="dear", tokens_in=10**9)
+    with pytest.raises(Permanent, match=r"^a call of dear may cost \$\d+\.\d{6}, and \$0\.\d{6} are left$") as refused:
+        routed(wrong, dear).complete(PROMPT, Wallet(limit=10_000), TERMS)
+    assert refused.value.code == "budget-used-up"

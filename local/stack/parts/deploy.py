@@ -19,10 +19,10 @@ from local.stack.identity import AUDIENCE
 from local.stack.part import ROOT, Part, Room
 from local.stack.parts.ministack import REGION
 from local.wiring import TENANT
+from tools.package import AWS_SOURCES
 
 STACK = "agentfabric"
 _SAM = tools.in_environment(".venv-sam", "aws-sam-cli", "sam")
-_SOURCES = ("aws", "shared", "statemachines", "template.yaml", "samconfig.toml")
 _PARAMETERS = {
     "EnhancedFanOut": "false",  # there is no AWS::Kinesis::StreamConsumer here
     "ExpressHostPrefix": "false",
@@ -82,7 +82,7 @@ def _digest() -> str:
 
 
 def _files() -> Iterator[Path]:
-    for name in _SOURCES:
+    for name in AWS_SOURCES:
         source = ROOT / name
         inside = source.rglob("*") if source.is_dir() else [source]
         yield from (path for path in inside if path.is_file() and "__pycache__" not in path.parts)
