@@ -85,11 +85,13 @@ def amazon() -> Ports:
     from aws.adapters.secrets import Secrets  # noqa: PLC0415
     from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
     from providers.deployments import Deployments  # noqa: PLC0415
-    from shared.app.learned import Learned  # noqa: PLC0415
+    from shared.app.learned import Learned, seat_of  # noqa: PLC0415
+    from shared.app.nearby import Nearby  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.policy import Policy  # noqa: PLC0415
     from shared.core.routes import Lane  # noqa: PLC0415
+    from shared.models.lexical import Lexical  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     table = os.environ["TABLE_NAME"]
@@ -120,10 +122,11 @@ def amazon() -> Ports:
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),
         cache=DynamoCache(dynamo, table),
-        learned=Learned(),
+        learned=Learned(seat_of(os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""))),  # no two environments share one
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,
+        nearby=Nearby(Lexical()),
         dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
     )
 

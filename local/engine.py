@@ -21,7 +21,7 @@ from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
 from local.unhandled import fail_documents
 from shared.app.commit import relay
-from shared.app.parking import next_due, resume_due
+from shared.app.parking import next_due, resume_due, sweep
 from shared.core.routes import Route
 from shared.errors import FabricError
 
@@ -107,6 +107,7 @@ class Engine:
 
     def _deliver_all(self, heard: Callable[[Message], None], patience: float) -> None:
         self.azure.recover()
+        sweep(self.ports, source=SOURCE)
         while True:
             while self._round(heard) or relay(self.ports) or resume_due(self.ports, source=SOURCE):
                 pass

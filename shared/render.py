@@ -59,7 +59,7 @@ def _step_states(step: Step, then: str) -> Json:
 
 
 def _task(step: Step, then: str, on_failure: str, *, fallback: bool = False) -> Json:
-    parameters = {**_DOCUMENT, "step": step.name, "results.$": "$.results"}
+    parameters = {**_DOCUMENT, "run.$": "$.run", "step": step.name, "results.$": "$.results"}
     return {
         "Type": "Task",
         "Resource": STEP_FUNCTION,

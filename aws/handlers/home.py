@@ -269,7 +269,7 @@ def _look(mine: Ports, asked: OfDocument) -> Json:
         return {"output": None}
     if not found.asks and progress is not Progress.REVIEWED:  # the pipeline still has to record it
         return {"output": None}
-    return {"output": pipeline_input(task.tenant, task.id, asked.document) | {"results": found.steps}}
+    return {"output": pipeline_input(task.tenant, task.id, asked.document, task.run) | {"results": found.steps}}
 
 
 def _listed(name: str, found: Sequence[Task | Approval | AnyEvent]) -> Json:

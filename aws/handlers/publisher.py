@@ -7,8 +7,7 @@ from aws.verdicts import pipeline
 from aws.wire import SOURCE, Json
 from aws.wiring import ports
 from shared.app.commit import relay
-from shared.app.leases import sweep
-from shared.app.parking import resume_due
+from shared.app.parking import resume_due, sweep
 
 _BATCH = 500
 
@@ -18,8 +17,8 @@ def publish(_event: Json) -> Json:
     mine = ports()
     done = {
         "EventsRelayed": relay(mine, limit=_BATCH),
-        "TasksResumed": resume_due(mine, source=SOURCE, limit=_BATCH),
-        "LeasesEnded": sweep(mine, limit=_BATCH),
+        "TasksResumed": resume_due(mine, source=SOURCE),
+        "LeasesEnded": sweep(mine, source=SOURCE, limit=_BATCH),
     }
     for name, times in done.items():
         if times:

@@ -53,7 +53,7 @@ def _start(event: AnyEvent) -> None:
     if task.status not in _STARTS or task.run != event.data.run:
         note("nothing to start any more", tenant=task.tenant, task=task.id)
         return
-    starts().start(task.workflow, task.run_id, pipeline_input(task.tenant, task.id, 0))
+    starts().start(task.workflow, task.run_id, pipeline_input(task.tenant, task.id, 0, task.run))
     count("PipelinesStarted")
     note("pipeline started", tenant=task.tenant, task=task.id)
 

@@ -70,7 +70,7 @@ def home() -> Ports:
     from azure.fabric.adapters.home_ledger import HomeLedger  # noqa: PLC0415
     from azure.fabric.adapters.settings import HomeSettings  # noqa: PLC0415
     from azure.fabric.adapters.web import Web  # noqa: PLC0415
-    from shared.app.learned import Learned  # noqa: PLC0415
+    from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
@@ -91,7 +91,7 @@ def home() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=HomeLedger(there),
         cache=None,
-        learned=Learned(),
+        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", ""))),
         settings=Recent(settings, _now),
         policy=stored(settings, lambda: seed, _now, _log.error),
         now=_now,
@@ -126,7 +126,7 @@ def storage() -> Ports:
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
     from azure.fabric.adapters.settings import TableSettings  # noqa: PLC0415
     from providers.deployments import Deployments  # noqa: PLC0415
-    from shared.app.learned import Learned  # noqa: PLC0415
+    from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.core.routes import Route  # noqa: PLC0415
@@ -148,7 +148,7 @@ def storage() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=TableLedger(table),
         cache=TableCache(table),
-        learned=Learned(),
+        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", ""))),
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,

@@ -14,6 +14,7 @@ from shared.core import granting
 from shared.core.admission import tenant_policy
 from shared.core.granting import Ask, Grant
 from shared.core.ledger import NOTHING, left, windows_at
+from shared.core.policy import TenantPolicy
 from shared.core.schedule import Money, give_way, stay_parked
 from shared.errors import Conflict, Forbidden, NotFound, Throttled, Transient
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from shared.core.gate import Gate
     from shared.core.ledger import Account, Lease, Posting
-    from shared.core.policy import TenantPolicy
     from shared.core.task import Task
     from shared.ports import Ports
 
@@ -63,8 +63,12 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
 
 
 def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> Lease:
-    """End a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays."""
-    mine = tenant_policy(ports.tenants, tenant)
+    """End a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays.
+
+    A tenant that the policy no longer knows gets its money back, and has no rates to give tokens back to.
+    """
+    known = ports.tenants.get(tenant)
+    mine, unused_tokens = (known, unused_tokens) if known else (TenantPolicy(), 0)
 
     def decide() -> tuple[Posting, Lease]:
         found = ports.ledger.lease(tenant, lease)

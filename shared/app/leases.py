@@ -65,16 +65,7 @@ def close(ports: Ports, task: Task) -> Lease | None:
         return None
 
 
-def sweep(ports: Ports, *, limit: int = 100) -> int:
-    """Prolong the leases of tasks that live, end those that nobody needs any more; return how many ended."""
-    for due in ports.ledger.overdue(ports.now(), limit=limit):
-        task = _alive(ports, due)
-        if task is not None:
-            ensure(ports, task)
-    return ledger.expire(ports, limit=limit)
-
-
-def _alive(ports: Ports, lease: Lease) -> Task | None:
+def alive(ports: Ports, lease: Lease) -> Task | None:
     """Return the task if it may still spend; one that is parked gets its lease back when it goes on."""
     try:
         task = ports.tasks.load(lease.tenant, lease.task)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.app import leases, switches
+from shared.app import leases, ledger, switches
 from shared.app.admission import held_back, yields
 from shared.app.approvals import budget_approval_id, tick_approval
 from shared.app.commit import change
@@ -25,7 +25,7 @@ from shared.core.money import usd
 from shared.core.pricing import worst_case
 from shared.core.schedule import order
 from shared.core.workflow import workflow
-from shared.errors import Forbidden, Permanent, Throttled
+from shared.errors import Forbidden, Permanent, Transient
 from shared.events.catalog import Cause
 from shared.events.ids import derive
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 BY = "agentfabric"
+_LOOKED_AT = 2000  # parked tasks at a time; beyond that, those that wait longest hide the others
 _OVER = {
     "throttled": "models may be asked again",
     "preempted": "nothing more urgent waits",
@@ -89,8 +90,8 @@ def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
 
 
 def give_back(ports: Ports, task: Task) -> None:
-    """Return the lease of a parked task, unless it will not be long or only waits for more of it."""
-    if task.parked_for in {"preempted", "quota", "stopped"}:
+    """Return the lease of a parked task, unless it will not be long."""
+    if task.parked_for in {"budget", "preempted", "quota", "stopped"}:
         leases.close(ports, task)
 
 
@@ -104,33 +105,69 @@ def give_way_to_others(ports: Ports, task: Task, cause: Cause) -> None:
     raise Permanent(f"the task gives way: {reason}", code=tasks.PARKED)
 
 
-def resume_due(ports: Ports, *, source: str, limit: int = 100) -> int:
+def resume_due(ports: Ports, *, source: str, limit: int = _LOOKED_AT) -> int:
     """Let parked tasks go on whose time has come, the most urgent first; return how many."""
     waiting = order(ports.policy(), ports.tasks.parked(limit=limit), ports.now())
     return sum(_resume(ports, task, source) for task in waiting)
 
 
-def next_due(ports: Ports, *, limit: int = 100) -> datetime | None:
-    """Return when a parked task may go on by itself at the earliest, or None when none will."""
-    waiting = ports.tasks.parked(limit=limit)
-    return min((task.parked_until for task in waiting if task.parked_until is not None), default=None)
+def next_due(ports: Ports, *, limit: int = _LOOKED_AT) -> datetime | None:
+    """Return when a parked task may go on by itself; one whose time has come waits for something else."""
+    now = ports.now()
+    moments = (task.parked_until for task in ports.tasks.parked(limit=limit))
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
+
+
+def sweep(ports: Ports, *, source: str, limit: int = 100) -> int:
+    """Prolong the leases of tasks that live, end those that nobody needs any more; return how many ended.
+
+    A pipeline on AWS ends long before its lease: one that did not is gone, and its task goes on as its next run.
+    """
+    for due in ports.ledger.overdue(ports.now(), limit=limit):
+        task = leases.alive(ports, due)
+        try:
+            if task is not None and task.placed_on == "aws":
+                _restart(ports, task, source)
+            elif task is not None:
+                leases.ensure(ports, task)
+        except (Forbidden, Transient):
+            continue  # what cannot be prolonged ends below; a task that still needs it asks for it anew
+    return ledger.expire(ports, limit=limit)
+
+
+def _restart(ports: Ports, task: Task, source: str) -> None:
+    cause = Cause(derive(task.run_id, "vanished"), task.tenant, task.id, task.entity, source)
+    wait = Wait("throttled", "its pipeline ended without a word", ports.now())
+    change(ports, cause, lambda now: park(ports, now, wait, 0) if now.run == task.run else Decision(now))
 
 
 def _resume(ports: Ports, task: Task, source: str) -> bool:
     cause = Cause(derive(task.run_id, "resume"), task.tenant, task.id, task.entity, source)
     try:
-        ready = _ready(ports, task, source)
+        ready = None if _calls_are_out(ports, task) else _ready(ports, task, source)
         if ready is None:
             return False
         reason, more = ready
         leases.ensure(ports, task, more=more)
-    except (Throttled, Forbidden):  # a switch, a rate, a budget: it waits on, and says why to whoever asks
+
+        def decide(current: Task) -> Decision:
+            return tasks.resume(current, reason, more=more) if current.run == task.run else Decision(current)
+
+        after = change(ports, cause, decide)
+    except (Transient, Forbidden):  # a switch, a rate, a budget, a store: it waits on, and no other one waits for it
         return False
+    if after.over:  # somebody cancelled it meanwhile
+        leases.close(ports, after)
+    return after.run > task.run
 
-    def decide(current: Task) -> Decision:
-        return tasks.resume(current, reason, more=more) if current.run == task.run else Decision(current)
 
-    return change(ports, cause, decide).run > task.run
+def _calls_are_out(ports: Ports, task: Task) -> bool:
+    """Tell whether a call of the run that was parked may still come back: its answer should not be paid for again."""
+    lease = ports.ledger.lease(task.tenant, leases.lease_id(task.id))
+    if lease is None or not lease.held or task.parked_at is None:
+        return False
+    longest = max(candidate.timeout for candidate in ports.policy().candidates.values())
+    return ports.now() < task.parked_at + timedelta(seconds=longest)
 
 
 def _ready(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:

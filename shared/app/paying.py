@@ -45,6 +45,8 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
     """Return the models of one attempt at a step."""
     policy, task = ports.policy(), purse.task
     tenant = tenant_policy(policy.tenants, task.tenant)
+    asked = policy.classes.of(task.priority)
+    hard = step.hard or asked.hard
     terms = Terms(
         tenant=task.tenant,
         document=purse.entry.document,
@@ -54,9 +56,9 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         priority=task.priority,
         attempt=purse.entry.attempt,
         zone=tenant.data_zone,
-        quality=step.quality,
-        sla_ms=step.sla_ms,
-        hard=step.hard,
+        quality=max(step.quality, asked.quality),
+        sla_ms=step.sla_ms or asked.sla_ms,
+        hard=hard,
         pays_again=policy.on_unknown == "pay-again",
         # Asking a model that always says the same, at no provider's price, is as good as any cache.
         cacheable=cacheable
@@ -70,7 +72,7 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         lambda: ports.now().timestamp(),
         ports.learned,
         ports.cache,
-        _crew() if step.hard else None,
+        _crew() if hard else None,
         ports.nearby,
     )
     return router.bound(purse, terms)

@@ -35,7 +35,7 @@ def check(ports: Ports, priority: Priority) -> None:
 
 
 def load_of(ports: Ports) -> Load:
-    """Return what waits for the providers, and what they take."""
+    """Return what waits for the providers, and what they take, as far as this process has learned it."""
     now, per_second, opens = ports.now().timestamp(), 0.0, []
     for candidate in ports.policy().candidates.values():
         seconds = _away(ports, candidate.name, now)
@@ -44,7 +44,7 @@ def load_of(ports: Ports) -> Load:
             continue
         per_second += _rate(ports, candidate)
         if per_second == inf:
-            return Load()
+            break
     parked = [one for one in ports.tasks.parked(limit=_LOOKED_AT) if one.parked_for in _FOR_PROVIDERS]
     oldest: dict[Priority, float] = {}
     for one in parked:

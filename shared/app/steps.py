@@ -39,6 +39,7 @@ class StepRequest(BaseModel):
     task: TaskId
     document: Position
     step: str
+    run: int | None = None  # who does not say it works for whichever run there is
     results: dict[str, Any] = {}
     fallback: bool = False
 
@@ -50,6 +51,7 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     """
     task = ports.tasks.load(asked.tenant, asked.task)
     task.at(asked.document)
+    _check_run(task, asked.run)
     step = workflow(task.workflow).step(asked.step)
     call = Call(asked.document, step.name, step.arguments(task, asked.document, asked.results), asked.fallback)
     entry = ports.journal.find(task.tenant, task.id, call.document, call.step)
@@ -64,12 +66,19 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     return _attempt(ports, task, step, call, begun, source)
 
 
+def _check_run(task: Task, run: int | None) -> None:
+    """Raise Permanent for a pipeline whose task was parked and goes on as another run."""
+    if run is not None and run != task.run:
+        raise Permanent(f"run {run} was parked, the task goes on as run {task.run}", code=PARKED)
+
+
 def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None, source: str) -> Entry:
     """Write the intent, as long as the step's entry is the one that was seen; else somebody else is at it."""
     zone = tenant_policy(ports.tenants, task.tenant).data_zone
     busy = Transient(f"another attempt at step {call.step} of document {call.document} has just begun")
 
     def decide(current: Task) -> Decision:
+        _check_run(current, task.run)
         if ports.journal.find(task.tenant, task.id, call.document, call.step) != entry:
             raise busy
         return stepping.start(current, step, call, entry, most=worst_case(ports.policy(), [step], zone))

@@ -62,7 +62,19 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
         left=max(0, granted.left),
         turned_away=granted.turned_away,
     )
-    return _same(create(ports, cause, decision, claim=f"submit:{task.id}"), submission)
+    return _same(_created(ports, cause, decision), submission)
+
+
+def _created(ports: Ports, cause: Cause, decision: Decision) -> Task:
+    """Commit the new task; when it is none, or was over before, nobody needs the lease that was opened for it."""
+    try:
+        made = create(ports, cause, decision, claim=f"submit:{cause.task}")
+    except Permanent:
+        leases.close(ports, decision.task)
+        raise
+    if made.over:
+        leases.close(ports, made)
+    return made
 
 
 def _asked(task: Task, budget: int) -> Ask:

@@ -88,6 +88,9 @@ class PriorityClass(BaseModel):
 
     `weight` is its share beside the others'. What has waited for `ageing` seconds counts twice, for twice that three
     times, and so on, up to the class above. Nobody new is let in who would have to wait longer than `most_wait`.
+
+    Its models answer within `sla_ms` (0: no hurry), and are at least of `quality`; where the speed is `hard`, a second
+    one is asked as well when the first is late.
     """
 
     model_config = _STRICT
@@ -95,6 +98,9 @@ class PriorityClass(BaseModel):
     weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
     ageing: Seconds
     most_wait: Seconds
+    sla_ms: Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)] = 0.0
+    hard: bool = False
+    quality: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Classes(BaseModel):
@@ -141,7 +147,7 @@ class Runs(BaseModel):
 
     model_config = _STRICT
 
-    lease_seconds: Seconds = 21_600.0
+    lease_seconds: Annotated[float, Field(ge=1000, le=10**9, allow_inf_nan=False)] = 21_600.0
     wait_lapses: Seconds = 60.0
 
 

@@ -8,6 +8,9 @@ as C calls a second can be made and the weights are 16, 4 and 1 (each growing up
 - background work has at least 1/33 of C, and none that was let in waits for longer than its class's `most_wait`: who
   would have to is told when to come back (`pressure`).
 
+`pick` serves whoever has one queue for all classes, as the simulation of loads has. On a cloud the queues are lanes and
+parked tasks: lanes have their own bounds, and `order` says which parked tasks go on first.
+
 Knows numbers and classes; times are seconds since the epoch, or a length where it says so.
 """
 

@@ -122,9 +122,9 @@ class Workflow:
         raise NotFound(f"no step {name!r} in {self.name}; known: {', '.join(step.name for step in self.steps)}")
 
 
-def pipeline_input(tenant: str, task: str, document: int) -> dict[str, Any]:
-    """Return what an execution of the pipeline starts from: which document, and no results yet."""
-    return {"tenant": tenant, "task": task, "document": document, "results": {}}
+def pipeline_input(tenant: str, task: str, document: int, run: int = 1) -> dict[str, Any]:
+    """Return what an execution of the pipeline starts from: which document of which run, and no results yet."""
+    return {"tenant": tenant, "task": task, "run": run, "document": document, "results": {}}
 
 
 _MODEL_TOKENS = Tokens(most_in=16_000, most_out=512)

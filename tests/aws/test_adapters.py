@@ -14,7 +14,7 @@ from aws.adapters.pipelines import ExpressPipelines
 from shared.core.workflow import pipeline_input
 from shared.errors import NotFound, Permanent, Transient
 from tests.contracts.amazon import client, fresh, make_queue, refusing
-from tests.contracts.tasks_contract import AT
+from tests.contracts.control import AT
 
 
 @pytest.fixture(scope="module", autouse=True)

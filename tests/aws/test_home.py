@@ -238,4 +238,4 @@ def test_every_verdict_keeps_its_code(stage: Stage) -> None:
 
     with using(replace(stage.ports, pipelines=Failing())):
         status, told = ask("pipelines.run", workflow="w", name="n", given=pipeline_input(TENANT, "t1", 0))
-    assert (status, told["code"], told["detail"]) == (400, "document-missing", "w n 4")
+    assert (status, told["code"], told["detail"]) == (400, "document-missing", "w n 5")

@@ -166,7 +166,7 @@ MALFORMED: dict[str, tuple[Json, Json, int, str, str]] = {
     "large taxonomy": ({"taxonomy": _ref("blob:x", size=50_000_000)}, {}, 413, "oversize", "taxonomy"),
     "too many documents": ({"documents": [_ref("blob:x")] * 41}, {}, 400, "too-many", "documents"),
     "unknown tenant": ({}, {f"{CLAIMS}.tenant": "nobody"}, 403, "unknown-tenant", ""),
-    "no authorizer": ({}, {"requestContext.authorizer": None}, 401, "unauthenticated", "tenant"),
+    "no authorizer": ({}, {"requestContext.authorizer": None}, 401, "unauthenticated", "sub"),
     "no tenant claim": ({}, {f"{CLAIMS}.tenant": None}, 401, "unauthenticated", "tenant"),
     "no subject claim": ({}, {f"{CLAIMS}.sub": None}, 401, "unauthenticated", "sub"),
     "a tenant that is a key": ({}, {f"{CLAIMS}.tenant": "local#tasks"}, 401, "unauthenticated", "tenant"),

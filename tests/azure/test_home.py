@@ -29,7 +29,7 @@ from shared.errors import Conflict, Duplicate, FabricError, NotFound, Permanent,
 from shared.events.catalog import encode
 from tests.azure.stage import Stage, principal
 from tests.contracts.bus_contract import events
-from tests.contracts.tasks_contract import make
+from tests.contracts.control import make
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -41,13 +41,23 @@ def events(entity: str = "package-a", *, count: int = 2) -> list[AnyEvent]:
 
 
 class BusContract:
-    @pytest.mark.parametrize("route", CARRIED)
+    #: The routes it carries; whoever carries fewer also says so in the fixture `route`.
+    carried: tuple[Route, ...] = CARRIED
+
+    @pytest.fixture(params=CARRIED)
+    def route(self, request: pytest.FixtureRequest) -> Route:
+        """Each of the routes it carries."""
+        found: Route = request.param
+        return found
+
     def test_an_event_arrives_as_it_was(self, wires: Wires, route: Route) -> None:
         """What is published on a route arrives there unchanged, and nowhere else."""
         said = events("ä: 文書\uffff")
         wires.bus.publish([(route, event) for event in said])
         assert [parse(body) for body in wires.received(route)] == said
-        assert [list(wires.received(other)) for other in CARRIED if other is not route] == [[], []]
+        assert [list(wires.received(other)) for other in self.carried if other is not route] == [
+            [] for _ in self.carried[1:]
+        ]
 
     def test_an_entitys_events_stay_in_order(self, wires: Wires) -> None:
         """More events than any batch holds arrive in each entity's order."""
@@ -61,9 +71,8 @@ class BusContract:
     def test_publishing_nothing_is_nothing(self, wires: Wires) -> None:
         """A decision without facts publishes nothing and does not fail."""
         wires.bus.publish([])
-        assert [list(wires.received(route)) for route in CARRIED] == [[], [], []]
+        assert [list(wires.received(route)) for route in self.carried] == [[] for _ in self.carried]
 
-    @pytest.mark.parametrize("route", CARRIED)
     def test_a_cut_wire_asks_for_another_attempt(self, wires: Wires, route: Route) -> None:
         """A hand-over that may not have happened is Transient, and can be made afterwards."""
         said = events()

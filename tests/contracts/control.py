@@ -130,6 +130,11 @@ def entry_of(task: Task, **values: object) -> Entry:
     return made.model_copy(update=values)
 
 
+def with_text(task: Task, size: int) -> Entry:
+    """Return an entry whose result is a text of so many bytes."""
+    return entry_of(task, output={"text": "x" * size})
+
+
 def approval_of(task: Task, name: str = "approval-1") -> Approval:
     """Return an approval of the first document that nobody decided."""
     return Approval(

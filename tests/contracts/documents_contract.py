@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 
-from shared.errors import Permanent
+from shared.errors import Permanent, Transient
 from shared.events.document import DocumentRef
 from shared.ports import Documents
 
+Busy = Callable[[], AbstractContextManager[None]]
 CONTENT = "Permission is hereby granted — ü\n".encode()
 
 
@@ -16,6 +20,8 @@ class DocumentsContract:
     foreign: tuple[str, ...]
     unknown: str
     missing: str
+    #: Whether a store that takes nothing more at the moment still gives out what it has.
+    reads_when_busy: bool
 
     def test_what_was_written_is_read(self, documents: Documents) -> None:
         """A document is read back byte by byte through the reference that writing it gave."""
@@ -54,6 +60,20 @@ class DocumentsContract:
     def test_an_unknown_kind_of_reference_is_refused(self, documents: Documents) -> None:
         """A reference of a kind this store cannot read is refused by that name."""
         assert _refusal(documents, _pointing(self.unknown)) == "unknown-scheme"
+
+    def test_a_busy_store_asks_for_another_attempt(self, documents: Documents, busy: Busy) -> None:
+        """A store that refuses for a passing reason raises Transient, and afterwards writes and reads."""
+        ref = documents.write(CONTENT, "text/plain")
+        with busy():
+            with pytest.raises(Transient):
+                documents.write(b"something else", "text/plain")
+            if self.reads_when_busy:
+                assert documents.read(ref) == CONTENT
+            else:
+                with pytest.raises(Transient):
+                    documents.read(ref)
+        assert documents.read(documents.write(b"something else", "text/plain")) == b"something else"
+        assert documents.read(ref) == CONTENT
 
 
 def _pointing(uri: str) -> DocumentRef:

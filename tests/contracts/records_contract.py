@@ -12,13 +12,14 @@ import pytest
 
 from shared.app.record import record, verify
 from shared.core.recording import WINDOW, Parked
-from shared.errors import NotFound, Permanent
+from shared.errors import NotFound, Permanent, Transient
 from shared.events.catalog import AnyEvent, Cause, encode, follow
 from shared.events.step import StepCompleted
 from shared.events.usage import UsageMetered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from shared.core.recording import Verdict
     from shared.events.envelope import Fact
@@ -45,6 +46,10 @@ class Store(Protocol):
 
     def forget(self, tenant: str, entity: str, sequence: int) -> None:
         """Delete the row of a recorded event behind the port's back."""
+        ...
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Make every write inside be refused for a passing reason."""
         ...
 
 
@@ -340,6 +345,24 @@ class RecordsContract:
         records = store.records()
         assert self.numbers(records, entity) == list(range(1, 21))
         assert self.waiting(records, entity) == []
+
+    def test_a_busy_record_asks_for_another_attempt(self, store: Store, records: Records, entity: Entity) -> None:
+        """What a throttled store refuses is Transient, leaves no trace, and is recorded when it comes again."""
+        first, second, third, fourth = entity.events(4)
+        records.apply(first, AT)
+        calls = (
+            lambda: records.apply(second, AT),  # the next of an entity that is known here
+            lambda: records.apply(fourth, AT),  # one that comes early
+            lambda: records.park(entity.poison(3)),
+            lambda: records.apply(Entity().events(1)[0], AT),  # the first of its entity
+        )
+        for call in calls:
+            with store.busy(), pytest.raises(Transient):
+                call()
+        assert (self.numbers(records, entity), self.waiting(records, entity)) == ([1], [])
+        assert self.apply_all(records, [fourth, second, third]) == ["parked", "applied", "applied"]
+        assert self.numbers(records, entity) == [1, 2, 3, 4]
+        assert verify(store.ports(), entity.tenant, entity.name).broken is None
 
     def test_any_text(self, records: Records) -> None:
         """Any text an event may carry is recorded as it was said."""

@@ -15,7 +15,7 @@ from shared.core import task as tasks
 from shared.core.approval import withdraw
 from shared.core.journal import Line
 from shared.core.workflow import DOCUMENT_REVIEW
-from shared.errors import Conflict, Duplicate, NotFound, Transient
+from shared.errors import Conflict, Duplicate, NotFound, Permanent, Transient
 from shared.events.document import DocumentFailed
 from shared.ports import Change
 from tests.contracts.control import (
@@ -35,10 +35,15 @@ from tests.contracts.control import (
     said,
     submitted,
     waits,
+    with_text,
 )
 
 
 class TasksContract:
+    #: A result of so many bytes fits, and those of so many do not: the store's own limit, from both sides.
+    fits: int
+    oversize: tuple[int, ...]
+
     def test_a_committed_task_is_loaded_as_it_was(self, store: Store) -> None:
         """What was committed is what is loaded."""
         change = submitted(make())
@@ -296,6 +301,20 @@ class TasksContract:
         with pytest.raises(Conflict):
             store.tasks.commit(also(task, entry=entry_of(task)))
         assert store.journal.find("acme", "task-1", 0, "extract") is None
+
+    def test_a_result_is_as_large_as_the_store_takes(self, store: Store) -> None:
+        """A result up to the limit is kept whole; a larger one is refused for good, and nothing of its change stays."""
+        store.tasks.commit(submitted(make()))
+        task = store.tasks.load("acme", "task-1")
+        for size in self.oversize:
+            with pytest.raises(Permanent) as refused:
+                store.tasks.commit(replace(also(task, entry=with_text(task, size)), claim="key"))
+            assert refused.value.code == "oversize"
+            assert store.tasks.load("acme", "task-1") == task
+            assert store.journal.find("acme", "task-1", 0, "extract") is None
+        kept = with_text(task, self.fits)
+        store.tasks.commit(replace(also(task, entry=kept), claim="key"))
+        assert store.journal.find("acme", "task-1", 0, "extract") == kept
 
     def test_an_approval_is_pending_until_it_is_decided(self, store: Store) -> None:
         """A decided approval is found by its id and is owed no longer."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from shared.events.task import Priority
 from tests.contracts.amazon import REGION, answering, client, fresh, make_queue, make_table, refusing
 from tests.contracts.bus_contract import CARRIED, BusContract
 from tests.contracts.control import AT, also, entry_of, make, placed, said, submitted
-from tests.contracts.documents_contract import DocumentsContract
+from tests.contracts.documents_contract import Busy, DocumentsContract
 from tests.contracts.tasks_contract import TasksContract
 
 NOWHERE = "http://127.0.0.1:1"
@@ -71,20 +72,13 @@ class DynamoStore:
 
 
 class TestDynamo(TasksContract):
+    fits = 380 * 1024  # an item has 400 KB, the entry's other fields and the keys included
+    oversize = (400 * 1024,)
+
     @pytest.fixture
     def store(self, dynamo: Any) -> DynamoStore:
         """A table of its own."""
         return DynamoStore(dynamo, make_table(dynamo))
-
-    def test_an_item_too_large_is_refused_for_good(self, store: DynamoStore) -> None:
-        """A result larger than an item may be is refused before anything is written."""
-        store.tasks.commit(submitted(make()))
-        task = store.tasks.load("acme", "task-1")
-        before = store.items()
-        with pytest.raises(Permanent) as refused:
-            store.tasks.commit(also(task, entry=entry_of(task, output={"text": "x" * 400 * 1024})))
-        assert refused.value.code == "oversize"
-        assert store.items() == before
 
     @pytest.mark.parametrize(
         ("code", "verdict"),
@@ -174,11 +168,17 @@ class TestS3(DocumentsContract):
     foreign = ("s3://elsewhere/key", "s3://documents-0/", "s3://documents-0", "s3:///key")
     unknown = "file:///etc/passwd"
     missing = "s3://documents-0/blobs/none"
+    reads_when_busy = False
 
     @pytest.fixture
     def documents(self, s3: Any) -> S3Documents:
         """Documents in our bucket."""
         return S3Documents(s3, "documents-0")
+
+    @pytest.fixture
+    def busy(self, s3: Any) -> Busy:
+        """Ask for fewer requests."""
+        return partial(refusing, s3, "SlowDown", 503)
 
     def test_a_document_is_read_where_it_may_be(self, s3: Any, documents: S3Documents) -> None:
         """A client's own object in the bucket is read through its reference, whatever its name."""

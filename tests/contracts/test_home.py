@@ -12,10 +12,10 @@ from moto import mock_aws
 
 from azure.fabric.adapters.home import Home, HomeApprovals, HomeBus, HomeJournal, HomeOutbox, HomeTasks
 from azure.fabric.adapters.web import Web
-from shared.errors import Permanent, Transient
+from shared.errors import Transient
 from tests.contracts.amazon import client, make_table, refusing
 from tests.contracts.bus_contract import BusContract
-from tests.contracts.control import AT, Flaky, also, control_ports, entry_of, make, submitted, waits
+from tests.contracts.control import AT, Flaky, control_ports, make, submitted, waits
 from tests.contracts.gateway import PEER, InProcess, ask_home, loopback, serving
 from tests.contracts.tasks_contract import TasksContract
 from tests.contracts.test_aws import AmazonWires, DynamoStore
@@ -68,22 +68,15 @@ class HomeStore:
 
 
 class TestHome(TasksContract):
+    fits = 380 * 1024
+    oversize = (400 * 1024, 3 * 1024 * 1024)  # what the home's table cannot hold, and what the way there cannot carry
+
     @pytest.fixture
     def store(self, dynamo: Any) -> Iterator[HomeStore]:
         """A home of its own."""
         there = DynamoStore(dynamo, make_table(dynamo))
         with serving(ports_behind(there, Flaky(broken=False))):
             yield HomeStore(there, Home(InProcess(ask_home), "https://home.example.com", lambda: PEER))
-
-    def test_a_result_too_large_is_refused_for_good(self, store: HomeStore) -> None:
-        """What the home's table cannot hold or the way there, is refused for good here, too."""
-        store.tasks.commit(submitted(make()))
-        task = store.tasks.load("acme", "task-1")
-        for size in (400 * 1024, 3 * 1024 * 1024):
-            with pytest.raises(Permanent) as refused:
-                store.tasks.commit(also(task, entry=entry_of(task, output={"text": "x" * size})))
-            assert refused.value.code == "oversize"
-        assert store.tasks.load("acme", "task-1") == task
 
     def test_lists_too_long_for_one_answer_are_joined(self, store: HomeStore) -> None:
         """More tasks than one answer holds are one page all the same."""
@@ -112,6 +105,8 @@ def address() -> Iterator[str]:
 
 
 class TestHomeOverHttp(TasksContract):
+    fits, oversize = TestHome.fits, TestHome.oversize
+
     @pytest.fixture
     def store(self, dynamo: Any, address: str) -> Iterator[HomeStore]:
         """A home of its own, behind a real connection."""

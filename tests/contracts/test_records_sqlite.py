@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +43,14 @@ class SqliteStore:
     def forget(self, tenant: str, entity: str, sequence: int) -> None:
         """Delete the row of a recorded event behind the port's back."""
         self._execute("DELETE FROM record_audit", tenant, entity, sequence)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Hold the file's write lock, as another process would; whoever finds it so is told at once."""
+        for database in self._open:
+            database.connection.execute("PRAGMA busy_timeout = 0")
+        with self._database().transaction():
+            yield
 
     def _execute(self, words: str, tenant: str, entity: str, sequence: int) -> None:
         where = "WHERE tenant = ? AND entity = ? AND sequence = ?"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from local.sqlite.documents import LocalDocuments
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
 from shared.core.routes import Route
 from tests.contracts.bus_contract import BusContract
-from tests.contracts.documents_contract import DocumentsContract
+from tests.contracts.documents_contract import Busy, DocumentsContract
 from tests.contracts.tasks_contract import TasksContract
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class SqliteStore:
 
 
 class TestSqliteTasks(TasksContract):
+    fits = 3 * 1024 * 1024  # a file takes what no cloud's store does: a row ends at a gigabyte
+    oversize = ()
+
     @pytest.fixture
     def store(self, database: Database) -> SqliteStore:
         """A file of its own."""
@@ -65,11 +69,17 @@ class TestLocalDocuments(DocumentsContract):
     foreign = ("file:///etc/passwd", "file:///tmp/../etc/passwd", "file://host/etc/passwd", "file:///%2e%2e/etc/passwd")
     unknown = "s3://bucket/key"
     missing = "blob:" + "0" * 64
+    reads_when_busy = True  # https://www.sqlite.org/wal.html: readers do not wait for a writer
 
     @pytest.fixture
     def documents(self, database: Database) -> LocalDocuments:
         """Documents that no folder was given to."""
         return LocalDocuments(database)
+
+    @pytest.fixture
+    def busy(self, database: Database) -> Busy:
+        """Lock the file."""
+        return partial(locked, database)
 
 
 class SqliteWires:

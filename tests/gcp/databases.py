@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 from uuid import uuid4
+
+import pytest
+from google.api_core import exceptions
 
 from gcp.adapters.spanner import SpannerRecords
 from tests.contracts.fakes import ports_with
@@ -51,6 +54,18 @@ class SpannerStore:
     def forget(self, tenant: str, entity: str, sequence: int) -> None:
         """Delete the row of a recorded event behind the port's back."""
         self._execute("DELETE FROM Audit", tenant, entity, sequence)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Let Spanner have no more to give, as far as its SDK sees; the emulator always has."""
+
+        def refuse(*_: object, **__: object) -> Never:
+            raise exceptions.ResourceExhausted("no more sessions")
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("begin_transaction", "commit", "execute_streaming_sql", "streaming_read"):
+                patch.setattr(self.database.spanner_api, name, refuse)
+            yield
 
     def _execute(self, words: str, tenant: str, entity: str, sequence: int) -> None:
         statement = f"{words} WHERE Tenant = @tenant AND Entity = @entity AND Sequence = @sequence"

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gcp.adapters.pubsub import PubsubBus, publisher
+from gcp.adapters.pubsub import PubsubBus
 from shared.app.record import verify
 from shared.core.routes import Route
-from shared.errors import Permanent, Transient
 from shared.events.catalog import encode
 from tests.contracts.records_contract import Entity
 from tests.gcp.databases import SpannerStore, spanner_store
@@ -97,30 +96,6 @@ def test_published_poison_holds_its_entity_back_alone(cloud: tuple[SpannerStore,
         (3, "gap"),
     ]
     assert records.head("acme", held.name).last == 1
-
-
-def test_a_failed_publishing_does_not_pause_its_entity(cloud: tuple[SpannerStore, PubsubBus, int]) -> None:
-    """A publishing that fails is Transient, and the same entity can be published again afterwards."""
-    store, working, _ = cloud
-    client = publisher()
-    topic = client.topic_path("local", "not-there-yet")
-    bus = PubsubBus(client, topic)
-    mine = Entity()
-    messages = [(Route.RECORDS, event) for event in mine.events(3)]
-    with pytest.raises(Transient, match="NotFound"):
-        bus.publish(messages)
-    client.create_topic(name=topic)
-    bus.publish(messages)
-    working.publish(messages)
-    wait_for(lambda: store.records().head("acme", mine.name).last == 3)
-
-
-def test_another_route_is_refused(cloud: tuple[SpannerStore, PubsubBus, int]) -> None:
-    """Pub/Sub carries events to the record and nowhere else."""
-    _, bus, _ = cloud
-    (event,) = Entity().events(1)
-    with pytest.raises(Permanent, match="goes to work"):
-        bus.publish([(Route.WORK, event)])
 
 
 def test_a_body_of_unknown_length(cloud: tuple[SpannerStore, PubsubBus, int]) -> None:

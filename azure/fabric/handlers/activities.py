@@ -33,7 +33,7 @@ def run_pipeline(given: DocumentOf) -> Outcome:
         tenant, task, document = given["tenant"], given["task"], given["document"]
         flow = workflow(ports.tasks.load(tenant, task).workflow)
         name = f"{names.review(task, given['run'])}-{document}"
-        output = ports.pipelines.run(flow.name, name=name, given=pipeline_input(tenant, task, document))
+        output = ports.pipelines.run(flow.name, name=name, given=pipeline_input(tenant, task, document, given["run"]))
         return {"outcome": NEEDS_APPROVAL if _asks(flow, output) else RECORDED}
 
     return _verdict(given, work)

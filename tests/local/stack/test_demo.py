@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,15 @@ from local.review import Review
 from local.stack import processes, state
 from local.stack.client import Client
 from local.stack.demo import ROLES, StackReview, follow_to_the_end
+from local.stack.report import write_environment
 from local.stack.supervisor import Supervisor
 from local.wiring import TENANT
 from shared.core.taxonomy import parse_taxonomy
 from shared.errors import Permanent
-from shared.events.catalog import parse
+from shared.events.catalog import encode, parse
 from shared.taxonomies import builtin
 from tests.local.histories import by_document
+from tests.local.stack import readme
 from tests.local.stack.serving import eventually
 from tests.local.stack.trivial import MISSING, web
 from tests.local.stage import MIT, PERSON, PLAIN, fabric, write_corpus
@@ -167,6 +170,52 @@ def test_the_clients_and_operators_verbs_reach_the_stack(deployed: Path, shell: 
     assert shell.type("parked", *there).code == DONE
     ended = shell.type("skip", "package:none", "1", "--reason", "a test", *there)
     assert (ended.code, ended.out) == (FAILED, "")
+
+
+@pytest.fixture
+def clone(root: Path, deployed: Path, facts: dict[str, str], tmp_path: Path) -> Path:
+    """A folder that looks like a clone in which `up` was typed: it has the stack and the samples."""
+    write_environment(deployed / "stack", facts)
+    (tmp_path / ".agentfabric").symlink_to(deployed)
+    (tmp_path / "tests").symlink_to(root / "tests")
+    return tmp_path
+
+
+def test_readme_shows_a_client_of_each_kind(root: Path) -> None:
+    """README has three blocks: HTTP, the SDKs, and what became of the event; the last one stops the stack."""
+    http, sdks, after = readme.blocks(root)
+    assert http.startswith(f"{readme.ENVIRONMENT}\n")
+    assert [len(re.findall("^curl", block, re.MULTILINE)) for block in (http, after)] == [3, 1]
+    assert [name for name in ("boto3.client(", "DurableOrchestrationClient(", "PublisherClient(") if name in sdks] == [
+        *("boto3.client(", "DurableOrchestrationClient(", "PublisherClient("),
+    ]
+    assert after.splitlines()[-1].startswith(readme.STOPS)
+
+
+def test_curl_as_readme_has_it_is_answered(root: Path, clone: Path) -> None:
+    """`curl` gets a page of tasks, what became of an entity's chain, and the list of functions."""
+    tasks, verified, functions = map(json.loads, readme.typed(clone, readme.blocks(root)[0]))
+    assert len(tasks["tasks"]) <= 1
+    assert verified["intact"]
+    assert functions and {*functions[0]} == {"name", "trigger"}
+
+
+def test_the_sdks_as_readme_has_them_are_answered(root: Path, clone: Path, facts: dict[str, str]) -> None:
+    """The SDKs see the table and a person's review, and the event that is published by hand is in the record."""
+    (item,), _ = through_the_stack(Client(facts), items(clone / "corpus")[1:2], builtin("licences"))
+    _, sdks, after = readme.blocks(root)
+    tables, *instances = readme.executed(clone, sdks)
+    assert facts["TABLE"] in tables
+    assert [line for line in instances if item.task in line and line.endswith(" Completed")]
+
+    def told() -> list[Any]:
+        (printed,) = readme.typed(clone, after)
+        found: list[Any] = json.loads(printed)["events"]
+        return found
+
+    assert eventually(told)
+    event = parse((root / "tests" / "samples" / "event.json").read_bytes()).model_copy(update={"sequence": 1})
+    assert [one["event"] for one in told()] == [json.loads(encode(event))]
 
 
 @pytest.mark.parametrize(
