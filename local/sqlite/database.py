@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 
 _BUSY_SECONDS = 10
+_VERSION = 2  # of the tables; counts up when what is there already would not fit
 
 
 class Database:
@@ -32,10 +33,21 @@ class Database:
             check_same_thread=False,
             cached_statements=512,
         )
+        self._check_version()
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=NORMAL")
         self.connection.executescript(files("local.sqlite").joinpath("schema.sql").read_text())
         self._depth = 0
+
+    def _check_version(self) -> None:
+        """Refuse a file that another version's tables are in; mark a new one as ours."""
+        (tables,) = self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if tables and version != _VERSION:
+            advice = "finish with the version that wrote it, or name another folder with --home"
+            raise Permanent(f"the state in {self.path} is of another version of agentfabric; {advice}", code="version")
+        if not tables:
+            self.connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
