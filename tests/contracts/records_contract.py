@@ -18,7 +18,7 @@ from shared.events.step import StepCompleted
 from shared.events.usage import UsageMetered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from shared.core.recording import Verdict
@@ -350,7 +350,7 @@ class RecordsContract:
         """What a throttled store refuses is Transient, leaves no trace, and is recorded when it comes again."""
         first, second, third, fourth = entity.events(4)
         records.apply(first, AT)
-        calls = (
+        calls: tuple[Callable[[], object], ...] = (
             lambda: records.apply(second, AT),  # the next of an entity that is known here
             lambda: records.apply(fourth, AT),  # one that comes early
             lambda: records.park(entity.poison(3)),

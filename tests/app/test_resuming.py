@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.wiring import TENANT
+from shared.app import ledger, switches
+from shared.app.approvals import budget_approval_id, decide_approval
+from shared.app.leases import lease_id
+from shared.app.parking import next_due, resume_due, sweep
+from shared.app.tasks import cancel, dispatch
+from shared.core.approval import Vote
+from shared.core.draws import DrawAsk
+from shared.core.policy import Policy
+from shared.errors import Forbidden, Permanent, Throttled
+from tests.app.world import OWNER, SOURCE, World
+
+if TYPE_CHECKING:
+    from shared.core.task import Task
+
+SHORT = 20  # micro-USD: less than a call of a model may cost
+
+
+def throttled(world: World, seconds: float = 30) -> Task:
+    """Return a task that waits for its model."""
+    task = world.placed("Pass it on. Keep the notice.")
+    world.models.faults = [Throttled("slow down", retry_after=seconds)]
+    results = world.worked(task, until="classify")
+    with pytest.raises(Permanent) as parked:
+        world.step(task, "classify", results, run=1)
+    assert parked.value.code == "task-parked"
+    return world.load(task)
+
+
+def without_money(world: World) -> Task:
+    """Return a task that asks for more money."""
+    task = world.placed("Pass it on. Keep the notice.", budget_micro_usd=SHORT)
+    results = world.worked(task, until="classify")
+    with pytest.raises(Permanent):
+        world.step(task, "classify", results)
+    return world.load(task)
+
+
+def resumed(world: World) -> int:
+    """Let go on what can."""
+    return resume_due(world.ports, source=SOURCE)
+
+
+def decided(world: World, task: Task, verdict: str) -> None:
+    """Decide on the task's budget."""
+    asked = world.ports.approvals.find(TENANT, budget_approval_id(task))
+    said = Vote.model_validate({"verdict": verdict, "by": OWNER.model_dump(), "digest": asked.digest})
+    decide_approval(world.ports, TENANT, asked.id, said, source=SOURCE)
+
+
+def draw(world: World, task: Task) -> None:
+    """Put money aside for a call that does not come back."""
+    at = world.clock.now().timestamp()
+    asked = DrawAsk("a-call", 0, "classify", "extractive-1", 1, "a" * 64, at)
+    ledger.draw(world.ports, TENANT, lease_id(task.id), asked)
+
+
+def test_a_throttled_task_goes_on_when_it_was_told_to(world: World) -> None:
+    """Not a moment earlier, as its next run, and with its steps in the journal."""
+    task = throttled(world)
+    assert next_due(world.ports) == task.parked_until
+    world.clock.wait(29)
+    assert resumed(world) == 0
+    world.clock.wait(2)
+    assert resumed(world) == 1
+    after = world.load(task)
+    assert (after.status, after.run, after.parked_for) == ("admitted", 2, None)
+    assert resumed(world) == 0
+
+
+def test_a_time_that_has_come_is_waited_for_no_longer(world: World) -> None:
+    """A task that is due and stopped by a switch is no reason to look again at once: nobody would ever rest."""
+    throttled(world)
+    world.clock.wait(60)
+    switches.stop(world.ports, "all", "", by="ann", reason="too dear")
+    world.clock.wait(1)
+    assert resumed(world) == 0
+    assert next_due(world.ports) is None
+    switches.start(world.ports, "all", "")
+    world.clock.wait(1)
+    assert resumed(world) == 1
+
+
+def test_a_pipeline_of_an_earlier_run_stops(world: World) -> None:
+    """Whoever still works for the run that was parked pays for nothing more when the next one is at work."""
+    task = throttled(world)
+    world.clock.wait(31)
+    resumed(world)
+    resume = next(event for event in world.published(task.id) if event.type == "task.resumed")
+    dispatch(world.ports, resume, source=SOURCE)
+    with pytest.raises(Permanent) as late:
+        world.step(task, "extract", {}, run=1)
+    assert late.value.code == "task-parked"
+    calls = len(world.models.calls)
+    results = {"extract": world.step(task, "extract", {}, run=2)}
+    world.step(task, "classify", results, run=2)
+    assert len(world.models.calls) == calls + 1
+
+
+def test_a_call_that_is_out_is_waited_for(world: World) -> None:
+    """Its answer may come yet, and would be paid for twice; a call that never comes back is waited out."""
+    task = throttled(world, seconds=1)
+    draw(world, task)
+    world.clock.wait(2)
+    assert resumed(world) == 0
+    world.clock.wait(60)
+    assert resumed(world) == 1
+
+
+def test_granted_money_lets_the_run_go_on(world: World) -> None:
+    """The budget grows by what was asked for, and the lease with it."""
+    task = without_money(world)
+    assert (task.parked_for, world.lease(task).state) == ("budget", "closed")
+    assert resumed(world) == 0
+    decided(world, task, "approved")
+    assert resumed(world) == 1
+    after = world.load(task)
+    assert after.budget > SHORT
+    assert (world.lease(task).state, world.lease(task).amount) == ("open", after.budget)
+
+
+def test_refused_money_ends_the_run(world: World) -> None:
+    """Nobody wants to pay for the rest: the task is cancelled, says so, and holds nothing."""
+    task = without_money(world)
+    decided(world, task, "rejected")
+    assert resumed(world) == 0
+    after = world.load(task)
+    assert (after.status, world.lease(task).state) == ("cancelled", "closed")
+    assert "refused" in after.reason
+
+
+def test_cancelling_withdraws_what_a_run_asks_for(world: World) -> None:
+    """A cancelled task asks nobody for money any more."""
+    task = without_money(world)
+    cancel(world.ports, TENANT, task.id, "ann", "a mistake", source=SOURCE)
+    assert world.ports.approvals.find(TENANT, budget_approval_id(task)).status == "withdrawn"
+    assert list(world.ports.approvals.pending(TENANT, limit=10)) == []
+
+
+def test_a_lease_of_a_task_that_lives_is_prolonged(world: World) -> None:
+    """A review may wait for people longer than a lease lives."""
+    task = world.placed("Ask me first. Then go on.")
+    world.clock.wait(7 * 3600)
+    assert sweep(world.ports, source=SOURCE) == 0
+    assert (world.load(task).status, world.lease(task).state) == ("placed", "open")
+    assert world.lease(task).expires_at > world.clock.now().timestamp()
+
+
+def test_a_pipeline_that_vanished_goes_on_as_the_next_run(world: World) -> None:
+    """Express ends within minutes: a task on AWS whose lease outlived its time has nobody who works for it."""
+    task = world.placed("Pass it on. Keep the notice.", asks=False)
+    assert task.placed_on == "aws"
+    world.clock.wait(7 * 3600)
+    sweep(world.ports, source=SOURCE)
+    assert world.load(task).parked_for == "throttled"
+    world.clock.wait(1)
+    assert resumed(world) == 1
+    assert world.load(task).run == 2
+
+
+def test_a_tenant_that_is_gone_holds_nobody_up(world: World) -> None:
+    """Leases of a tenant that the policy no longer knows end, and so do the others that nobody needs."""
+    gone, other = world.placed("Pass it on. Keep the notice."), world.placed("Pass this too.", key="k2", entity="y")
+    cancel(world.ports, TENANT, other.id, "ann", "a mistake", source=SOURCE)
+    world.clock.wait(7 * 3600)
+    policy = Policy(tenants={})
+    world.ports = replace(world.ports, policy=lambda: policy)
+    assert sweep(world.ports, source=SOURCE) == 1
+    assert world.lease(gone).state == "expired"
+    assert cancel(world.ports, TENANT, gone.id, "ann", "gone", source=SOURCE).over
+
+
+def test_a_refused_key_that_comes_again_holds_no_money(world: World) -> None:
+    """A submission that was refused once stays refused, and leases nothing the second time."""
+    poor = world.ports.policy()
+    tenant = poor.tenants[TENANT].model_copy(update={"daily_budget": 1})
+    rich, world.ports = (
+        world.ports,
+        replace(world.ports, policy=lambda: poor.model_copy(update={"tenants": {TENANT: tenant}})),
+    )
+    with pytest.raises(Forbidden):
+        world.submit("Pass it on. Keep the notice.")
+    world.ports = rich
+    world.clock.wait(timedelta(days=1).total_seconds())
+    with pytest.raises(Forbidden):
+        world.submit("Pass it on. Keep the notice.")
+    account = world.ports.ledger.account(TENANT)
+    assert (account.runs, {book.open for book in account.books.values()}) == (0, {0})
