@@ -68,7 +68,7 @@ def home() -> Ports:
     from azure.fabric.adapters import home as homes  # noqa: PLC0415  loads when it is needed
     from azure.fabric.adapters.elsewhere import Elsewhere  # noqa: PLC0415
     from azure.fabric.adapters.home_ledger import HomeLedger  # noqa: PLC0415
-    from azure.fabric.adapters.settings import HomeSettings  # noqa: PLC0415
+    from azure.fabric.adapters.home_settings import HomeSettings  # noqa: PLC0415
     from azure.fabric.adapters.web import Web  # noqa: PLC0415
     from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415

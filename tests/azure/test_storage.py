@@ -15,10 +15,11 @@ import pytest
 import requests
 from azure.core.exceptions import ServiceRequestError
 from azure.core.pipeline.policies import SansIOHTTPPolicy
-from azure.core.pipeline.transport import RequestsTransport, RequestsTransportResponse
+from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableClient
 from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueClient
+from urllib3 import HTTPResponse
 
 from azure.fabric import wiring
 from azure.fabric.adapters import tables
@@ -59,21 +60,23 @@ class Gate(SansIOHTTPPolicy[Any, Any]):
         self.closed = False
 
 
-class Throttle(RequestsTransport):
-    """A service that answers every request with 503 while it is on, as storage does to those who ask too much."""
+class Throttle(requests.Session):
+    """The connection to a service that answers everything with 503 while it is on, as storage does when it is busy."""
 
     def __init__(self) -> None:
         super().__init__()
         self._active = False
+        self.transport = RequestsTransport(session=self, session_owner=False)
 
-    def send(self, request: Any, **options: Any) -> Any:
+    def request(self, *asked: Any, **options: Any) -> requests.Response:
         """Let the request through, or answer in the service's place."""
         if not self._active:
-            return super().send(request, **options)
+            return super().request(*asked, **options)
         answer = requests.Response()
-        answer.status_code, answer.reason, answer.raw = 503, "Server Busy", BytesIO()
+        answer.status_code, answer.reason = 503, "Server Busy"
+        answer.raw = HTTPResponse(BytesIO(), status=503, preload_content=False)
         answer.headers["Retry-After"] = "3"
-        return RequestsTransportResponse(request, answer)
+        return answer
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -89,7 +92,7 @@ class TableStore:
     def __init__(self, account: str) -> None:
         throttle = Throttle()
         name = f"t{uuid4().hex}"
-        client = TableClient.from_connection_string(account, name, transport=throttle, retry_total=0)
+        client = TableClient.from_connection_string(account, name, transport=throttle.transport, retry_total=0)
         client.create_table()
         table = tables.Table(client)
         self.tasks = tables.TableTasks(table)
@@ -186,7 +189,7 @@ class TestBlobs(DocumentsContract):
     @pytest.fixture
     def documents(self, storage_account: str, throttle: Throttle) -> BlobDocuments:
         """A container of its own."""
-        gated: dict[str, Any] = {"transport": throttle, "retry_total": 0}
+        gated: dict[str, Any] = {"transport": throttle.transport, "retry_total": 0}
         container = ContainerClient.from_connection_string(storage_account, f"c{uuid4().hex}", **gated)
         container.create_container()
         return BlobDocuments(container)

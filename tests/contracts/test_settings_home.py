@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from azure.fabric.adapters.home import Home
-from azure.fabric.adapters.settings import HomeSettings
+from azure.fabric.adapters.home_settings import HomeSettings
 from local.sqlite.database import Database
 from local.sqlite.settings import SqliteSettings
 from shared.errors import Permanent

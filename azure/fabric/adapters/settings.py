@@ -1,6 +1,6 @@
-"""The `Settings` port, in the Azure table of the control state or asked of the home store on another cloud.
+"""The `Settings` port, in the Azure table of the control state.
 
-In the table they have a partition that no tenant's name can be.
+They have a partition that no tenant's name can be.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from azure.data.tables import UpdateMode
 
 from azure.fabric.adapters import rows
 from azure.fabric.adapters.verdicts import verdicts
-from shared.errors import Conflict, Permanent
+from shared.errors import Conflict
 from shared.ports import Setting
 
 if TYPE_CHECKING:
-    from azure.fabric.adapters.home import Home
     from azure.fabric.adapters.tables import Table
 
 _PARTITION = "_settings"
@@ -57,19 +56,3 @@ class TableSettings:
 
 def _moved(setting: Setting) -> Conflict:
     return Conflict(f"the setting {setting.name} was changed by somebody else")
-
-
-class HomeSettings:
-    """What operators write at the home store, to be read here."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    def read(self, name: str) -> Setting:
-        """Return the setting; an empty one at version 0 when nobody wrote it."""
-        told = self._home.ask("settings.read", name=name)
-        return Setting(str(told["name"]), str(told["text"]), int(told["version"]))
-
-    def write(self, setting: Setting) -> None:
-        """Refuse: the operators of the home write there."""
-        raise Permanent(f"the setting {setting.name} is written at the home store", code="elsewhere")
