@@ -163,6 +163,13 @@ def _follows(before: _Row | None, row: _Row) -> None:
         raise Conflict("the row is not what it was")
 
 
+class _NoneParked:
+    """The `Tasks` port of a fabric in which nothing waits."""
+
+    def parked(self, **_: int) -> tuple[()]:
+        return ()
+
+
 class _Unwritten:
     """The `Settings` port of operators who have written nothing."""
 
@@ -268,6 +275,7 @@ class Desk:
         self._model = _Model(DOWN if fall_back else "", self._tracer)
         self._rows, self._policy = Rows(), policy()
         self._terms = Terms(TENANT, 0, _STEP.name, "benchmark", "benchmark", zone="eu")
+        self._tasks: Any = _NoneParked()
         self._ports = self._fresh()
         self._asked = self._settled = self._handed_on = 0
         self._answered = self._as_a_step if as_step else self._alone
@@ -346,7 +354,7 @@ class Desk:
         learned = Learned()
         self._router = Router(self._model, lambda: self._policy.routes, time.time, learned)
         return Ports(
-            tasks=none,
+            tasks=self._tasks,
             outbox=none,
             bus=none,
             journal=none,

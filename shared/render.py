@@ -25,6 +25,7 @@ _LAMBDA_TRANSIENT = (
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",  # it ran out of time or memory
 )
 _DOCUMENT = {"tenant.$": "$.tenant", "task.$": "$.task", "document.$": "$.document"}
 

@@ -1,6 +1,6 @@
 """Backpressure: whether new work would wait too long, as far as this process knows its providers and what is parked.
 
-As long as any deployment takes calls without a bound nothing is asked of the store.
+Who lets work in need not be who calls models: what waits is looked up as well, once a second at most.
 """
 
 from __future__ import annotations
@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from shared.core.health import WELL, against
 from shared.core.schedule import Load, pressure
 from shared.errors import Throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.core.routing import Candidate
+    from shared.core.task import Task
     from shared.events.task import Priority
-    from shared.ports import Ports
+    from shared.ports import Ports, Tasks
 
 _LOOKED_AT = 200  # parked tasks, those that wait longest: enough to know how long
+_EVERY = 1.0  # seconds
+_SEEN: WeakKeyDictionary[Tasks, tuple[float, Sequence[Task]]] = WeakKeyDictionary()
 _FOR_PROVIDERS = frozenset({"throttled", "preempted"})  # what a parked task waits for that providers decide
 
 
@@ -45,12 +51,21 @@ def load_of(ports: Ports) -> Load:
         per_second += _rate(ports, candidate)
         if per_second == inf:
             break
-    parked = [one for one in ports.tasks.parked(limit=_LOOKED_AT) if one.parked_for in _FOR_PROVIDERS]
+    parked = [one for one in _parked(ports.tasks, now) if one.parked_for in _FOR_PROVIDERS]
     oldest: dict[Priority, float] = {}
     for one in parked:
         if one.parked_at is not None:
             oldest[one.priority] = max(oldest.get(one.priority, 0.0), now - one.parked_at.timestamp())
     return Load(Counter(one.priority for one in parked), oldest, per_second, min(opens, default=0.0))
+
+
+def _parked(tasks: Tasks, now: float) -> Sequence[Task]:
+    """Return the tasks that were parked when somebody looked last, a second ago at most."""
+    at, found = _SEEN.get(tasks, (-inf, ()))
+    if not 0 <= now - at < _EVERY:
+        found = tasks.parked(limit=_LOOKED_AT)
+        _SEEN[tasks] = (now, found)
+    return found
 
 
 def _away(ports: Ports, deployment: str, now: float) -> float:

@@ -147,7 +147,7 @@ class Runs(BaseModel):
 
     model_config = _STRICT
 
-    lease_seconds: Annotated[float, Field(ge=1000, le=10**9, allow_inf_nan=False)] = 21_600.0
+    lease_seconds: Annotated[float, Field(ge=60, le=10**9, allow_inf_nan=False)] = 21_600.0
     wait_lapses: Seconds = 60.0
 
 

@@ -68,10 +68,13 @@ def granted(world: World, priority: Priority) -> str:
 
 
 @pytest.mark.usefixtures("deployment")
-def test_without_trouble_nothing_is_asked_of_the_store(world: World) -> None:
-    """While a deployment takes all that comes, no submission costs a look at what is parked."""
+def test_what_waits_is_looked_up_once_a_second(world: World) -> None:
+    """Who lets work in may never have called a model itself; a flood of submissions costs the store one look."""
+    assert pressure.load_of(world.ports) == Load(waiting={}, oldest={})
     parked(world, "background", world.clock.now())
-    assert pressure.load_of(world.ports) == Load()
+    assert pressure.load_of(world.ports).waiting == {}
+    world.clock.wait(1)
+    assert pressure.load_of(world.ports).waiting == {"background": 1}
 
 
 def test_work_is_shed_while_no_provider_takes_calls(world: World, deployment: Route) -> None:

@@ -119,7 +119,7 @@ def test_a_missing_result_is_named(results: dict[str, object]) -> None:
 
 
 def test_a_pipeline_starts_from_names_only() -> None:
-    """An execution's input says which document of which task, far below any transport's limit."""
-    given = pipeline_input("acme", "t1", 3)
-    assert given == {"tenant": "acme", "task": "t1", "document": 3, "results": {}}
+    """An execution's input says which document of which run, far below any transport's limit."""
+    given = pipeline_input("acme", "t1", 3, 2)
+    assert given == {"tenant": "acme", "task": "t1", "run": 2, "document": 3, "results": {}}
     assert len(str(given)) < CLAIM_CHECK

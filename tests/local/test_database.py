@@ -18,7 +18,7 @@ def test_the_state_of_another_version_is_refused_and_left_alone(tmp_path: Path) 
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE tasks (id TEXT)")
     other.close()
-    with pytest.raises(Permanent, match="another version of agentfabric.*--home"):
+    with pytest.raises(Permanent, match=r"another version of agentfabric.*--home"):
         Database(path)
     left = sqlite3.connect(path)
     assert left.execute("SELECT name FROM sqlite_master").fetchall() == [("tasks",)]

@@ -41,11 +41,18 @@ class PatientClient(Client):
         self._wait = wait
 
     def call_api(
-        self, method: str, path: str, *, person: str, body: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        person: str,
+        roles: Sequence[str] = (),
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Json]:
         """Send a request to the API on the local AWS until it is taken or refused."""
         send = super().call_api
-        return self._answered(lambda: send(method, path, person=person, body=body, headers=headers))
+        return self._answered(lambda: send(method, path, person=person, roles=roles, body=body, headers=headers))
 
     def call(
         self,

@@ -61,6 +61,10 @@ class Memory:
             status=Status.PLACED,
         )
 
+    def parked(self, **_: Any) -> Sequence[Task]:
+        """Return that nothing waits."""
+        return ()
+
     def last_sequence(self, tenant: str, entity: str) -> int:
         """Return that nothing was said of the entity yet."""
         return len([event for event in self.outbox if (event.tenant, event.partitionkey) == (tenant, entity)])
