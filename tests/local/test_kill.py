@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,7 +209,7 @@ def test_a_crash_at_any_commit_is_made_good(
     """Dead instead of any third commit: what was submitted is completed by `resume`, all the rest by the next run."""
     monkeypatch.setattr(local.engine, "Database", Mortal)
     if paid:  # a model that is not the embedded one: every commit of a delivery stands alone
-        monkeypatch.setattr(local.engine, "Extractive", type(None))
+        monkeypatch.setattr(local.engine.Engine, "_together", lambda _: nullcontext())
     corpus = write_corpus(tmp_path / "corpus", {"bill.txt": INVOICE, "empty.txt": "", "good.txt": MIT})
     _review(tmp_path / "whole", corpus, crash_at=0)
     commits = Mortal.commits
