@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from shared.core.health import WELL, against
 from shared.core.schedule import Load, pressure
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 200  # parked tasks, those that wait longest: enough to know how long
 _EVERY = 1.0  # seconds
-_SEEN: WeakKeyDictionary[Tasks, tuple[float, Sequence[Task]]] = WeakKeyDictionary()
+_SEEN: dict[int, tuple[Tasks, float, Sequence[Task]]] = {}
 _FOR_PROVIDERS = frozenset({"throttled", "preempted"})  # what a parked task waits for that providers decide
 
 
@@ -61,10 +60,11 @@ def load_of(ports: Ports) -> Load:
 
 def _parked(tasks: Tasks, now: float) -> Sequence[Task]:
     """Return the tasks that were parked when somebody looked last, a second ago at most."""
-    at, found = _SEEN.get(tasks, (-inf, ()))
-    if not 0 <= now - at < _EVERY:
+    store, at, found = _SEEN.get(id(tasks), (None, -inf, ()))
+    if store is not tasks or not 0 <= now - at < _EVERY:
         found = tasks.parked(limit=_LOOKED_AT)
-        _SEEN[tasks] = (now, found)
+        _SEEN.clear()  # a process has one store
+        _SEEN[id(tasks)] = (tasks, now, found)
     return found
 
 
