@@ -19,6 +19,7 @@ from shared.problems import code_of
 
 if TYPE_CHECKING:
     from aws.wire import Json, Request
+    from shared.ports import Ports
 
 Handler = Callable[["Json", object], "Json"]
 Reader = Callable[["Json", Collection[str]], "Request"]
@@ -66,6 +67,17 @@ def _about(event: object, code: str) -> Noted:
     named = event if isinstance(event, dict) else {}
     said = {name: named[name][:80] for name in ("tenant", "task", "step") if isinstance(named.get(name), str)}
     return cast("Noted", said | {"code": code})
+
+
+def buried(mine: Ports, body: str, poison: Permanent, origin: str) -> bool:
+    """Keep a message nobody can ever handle among the dead letters; False when that cannot be done now."""
+    if mine.dead_letters is None:
+        return False
+    try:
+        mine.dead_letters.bury(body, f"[{poison.code}] {poison}", origin)
+    except Transient:
+        return False
+    return True
 
 
 def unforeseen(error: Exception) -> None:

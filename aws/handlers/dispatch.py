@@ -8,7 +8,7 @@ That destination is left for what fails for a passing reason longer than the ret
 from __future__ import annotations
 
 from aws.adapters.telemetry import count, note
-from aws.verdicts import unforeseen
+from aws.verdicts import buried, unforeseen
 from aws.wire import SOURCE, Json, failures, kinesis_body
 from aws.wiring import ports
 from shared.app.tasks import dispatch
@@ -43,27 +43,15 @@ def _handled(mine: Ports, record: Json) -> bool:
         note("record delayed", sequence=number)
         return False
     except Permanent as poison:
-        return _buried(mine, record, poison)
+        count("RecordsPoisoned")
+        note("record poisoned", severe=True, code=poison.code, sequence=number)
+        return buried(mine, record["kinesis"]["data"], poison, record["eventID"])
     except Exception as error:  # noqa: BLE001  one bad record must not fail its batch
         unforeseen(error)
         return False
     if task is not None:
         count("TasksPlaced")
         note("task placed", tenant=task.tenant, task=task.id, sequence=number)
-    return True
-
-
-def _buried(mine: Ports, record: Json, poison: Permanent) -> bool:
-    """Keep a poisoned record among the dead letters; a place without any leaves it to the event source."""
-    number = record["kinesis"]["sequenceNumber"]
-    count("RecordsPoisoned")
-    note("record poisoned", severe=True, code=poison.code, sequence=number)
-    if mine.dead_letters is None:
-        return False
-    try:
-        mine.dead_letters.bury(record["kinesis"]["data"], f"[{poison.code}] {poison}", record["eventID"])
-    except Transient:
-        return False
     return True
 
 

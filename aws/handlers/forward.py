@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from aws.adapters.telemetry import count, note
-from aws.verdicts import unforeseen
+from aws.verdicts import buried, unforeseen
 from aws.wire import Json, failures, sqs_body
 from aws.wiring import handovers, ports
 from shared.errors import Permanent, Transient
@@ -53,7 +53,10 @@ def _carried(record: Json) -> int | None:
         note("hand-over delayed", sequence=message)
         return _pause(record, passing.retry_after)
     except Permanent as poison:
-        return None if _buried(record, poison) else _pause(record, _UNFORESEEN_PAUSE)
+        count("HandoversRefused")
+        note("hand-over refused", severe=True, code=poison.code, sequence=message)
+        kept = buried(ports(), record["body"], poison, f"{_queue(record)}/{message}")
+        return None if kept else _pause(record, _UNFORESEEN_PAUSE)
     except Exception as error:  # noqa: BLE001  one bad message must not fail its batch
         unforeseen(error)
         return _pause(record, _UNFORESEEN_PAUSE)
@@ -75,20 +78,6 @@ def _postpone(record: Json, seconds: int) -> None:
             way.postpone(record["receiptHandle"], seconds)
     except (Transient, Permanent):
         note("hand-over not postponed", sequence=record["messageId"])
-
-
-def _buried(record: Json, poison: Permanent) -> bool:
-    """Keep a message nobody can ever take among the dead letters; False when that cannot be done now."""
-    message, letters = record["messageId"], ports().dead_letters
-    count("HandoversRefused")
-    note("hand-over refused", severe=True, code=poison.code, sequence=message)
-    if letters is None:
-        return False
-    try:
-        letters.bury(record["body"], f"[{poison.code}] {poison}", f"{_queue(record)}/{message}")
-    except Transient:
-        return False
-    return True
 
 
 def _queue(record: Json) -> str:

@@ -8,7 +8,7 @@ started goes to the dead letters at once, with its reason and its content.
 from __future__ import annotations
 
 from aws.adapters.telemetry import count, note
-from aws.verdicts import unforeseen
+from aws.verdicts import buried, unforeseen
 from aws.wire import Json, failures, sqs_body
 from aws.wiring import ports, starts
 from shared.core.routes import Route, routes
@@ -38,7 +38,9 @@ def _handled(record: Json) -> bool:
         note("start delayed", sequence=message)
         return False
     except Permanent as poison:
-        return _buried(record, poison)
+        count("StartsRefused")
+        note("start refused", severe=True, code=poison.code, sequence=message)
+        return buried(ports(), record["body"], poison, f"{record['eventSourceARN']}/{message}")
     except Exception as error:  # noqa: BLE001  one bad message must not fail its batch
         unforeseen(error)
         return False
@@ -56,20 +58,6 @@ def _start(event: AnyEvent) -> None:
     starts().start(task.workflow, task.run_id, pipeline_input(task.tenant, task.id, 0, task.run))
     count("PipelinesStarted")
     note("pipeline started", tenant=task.tenant, task=task.id)
-
-
-def _buried(record: Json, poison: Permanent) -> bool:
-    """Keep a message nobody can ever start among the dead letters; False when that cannot be done now."""
-    message, letters = record["messageId"], ports().dead_letters
-    count("StartsRefused")
-    note("start refused", severe=True, code=poison.code, sequence=message)
-    if letters is None:
-        return False
-    try:
-        letters.bury(record["body"], f"[{poison.code}] {poison}", f"{record['eventSourceARN']}/{message}")
-    except Transient:
-        return False
-    return True
 
 
 handler = run
