@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.completion import Prompt, Usage
-from shared.core.money import PRICES, cost, total
+from shared.core.completion import Prompt
 from shared.core.policy import Policy
 from shared.core.pricing import worst_case
-from shared.core.routing import Candidate
+from shared.core.routing import Candidate, embedded, routes
 from shared.core.workflow import Step, Tokens
-from shared.errors import Permanent
 
 TOKENS = st.integers(0, 10**9)
-MODELS = st.sampled_from(sorted(PRICES))
+(EMBEDDED,) = routes([embedded()])
 
 
 @pytest.mark.parametrize(
@@ -25,15 +23,15 @@ MODELS = st.sampled_from(sorted(PRICES))
 )
 def test_a_call_costs_its_tokens_rounded_up(tokens_in: int, tokens_out: int, micro_usd: int) -> None:
     """A fraction of a micro-dollar counts as a whole one, once per call and not once per direction."""
-    assert cost(Usage("extractive-1", tokens_in, tokens_out)) == micro_usd
+    assert EMBEDDED.cost(tokens_in, tokens_out) == micro_usd
 
 
-@given(model=MODELS, tokens_in=TOKENS, tokens_out=TOKENS)
-def test_the_price_is_exact(model: str, tokens_in: int, tokens_out: int) -> None:
+@given(fees=st.tuples(TOKENS, TOKENS), tokens_in=TOKENS, tokens_out=TOKENS)
+def test_the_price_is_exact(fees: tuple[int, int], tokens_in: int, tokens_out: int) -> None:
     """No float ever comes near money: the cost is the exact price, rounded up."""
-    price = PRICES[model]
-    exact = Fraction(tokens_in * price.tokens_in + tokens_out * price.tokens_out, 1_000_000)
-    assert cost(Usage(model, tokens_in, tokens_out)) == ceil(exact)
+    route = EMBEDDED._replace(price_in=fees[0], price_out=fees[1])
+    exact = Fraction(tokens_in * fees[0] + tokens_out * fees[1], 1_000_000)
+    assert route.cost(tokens_in, tokens_out) == ceil(exact)
 
 
 def step(most_in: int, most_out: int) -> Step:
@@ -41,10 +39,10 @@ def step(most_in: int, most_out: int) -> Step:
     return Step("read", tool="classify", takes={}, tokens=Tokens(most_in=most_in, most_out=most_out))
 
 
-@given(model=MODELS, tokens_in=TOKENS, tokens_out=TOKENS)
-def test_the_worst_case_is_never_exceeded(model: str, tokens_in: int, tokens_out: int) -> None:
-    """Whichever model answers, the same tokens cost at most the worst case."""
-    assert cost(Usage(model, tokens_in, tokens_out)) <= worst_case(Policy(), [step(tokens_in, tokens_out)])
+@given(tokens_in=TOKENS, tokens_out=TOKENS)
+def test_the_worst_case_is_never_exceeded(tokens_in: int, tokens_out: int) -> None:
+    """The same tokens cost at most the worst case."""
+    assert EMBEDDED.cost(tokens_in, tokens_out) <= worst_case(Policy(), [step(tokens_in, tokens_out)])
 
 
 @given(prices=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=4))
@@ -63,19 +61,6 @@ def test_a_step_without_a_model_costs_nothing() -> None:
     free, paid = Step("extract", tool="extract", takes={}), step(16_000, 512)
     assert worst_case(Policy(), []) == worst_case(Policy(), [free]) == 0
     assert worst_case(Policy(), [free, paid, paid]) == 2 * 341
-
-
-def test_each_call_is_rounded_for_itself() -> None:
-    """Two calls cost what their two bills say."""
-    assert total([Usage("extractive-1", 1, 0), Usage("extractive-1", 1, 0)]) == 2
-    assert total([]) == 0
-
-
-def test_a_model_without_a_price_is_refused() -> None:
-    """A usage that nobody can price is an error that names the models there are."""
-    with pytest.raises(Permanent, match="extractive-1") as refused:
-        cost(Usage("mystery", 1, 1))
-    assert refused.value.code == "unknown-price"
 
 
 @pytest.mark.parametrize(
