@@ -7,9 +7,9 @@ that forgets its count, which is a figure for people and no money. A store that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from shared.app import leases, pressure, switches
+from shared.app import leases, ledger, pressure, switches
 from shared.core import granting
 from shared.core.admission import tenant_policy
 from shared.core.granting import Ask, Grant
@@ -19,15 +19,12 @@ from shared.core.schedule import Money, give_way, stay_parked
 from shared.errors import Conflict, Forbidden, NotFound, Throttled, Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from shared.core.gate import Gate
     from shared.core.ledger import Account, Lease, Posting
     from shared.core.task import Task
     from shared.ports import Ports
 
 _RACES = 16
-_Result = TypeVar("_Result")
 
 
 def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
@@ -77,7 +74,7 @@ def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> 
         posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens)
         return posting, posting.lease or found
 
-    return _posted(ports, decide)
+    return ledger.posted(ports, decide)
 
 
 def yields(ports: Ports, task: Task) -> str | None:
@@ -131,7 +128,7 @@ def _refused(
     def decide() -> tuple[Posting, None]:
         return granting.queue(ports.ledger.account(account.tenant), ports.policy(), ask, now), None
 
-    _posted(ports, decide)
+    ledger.posted(ports, decide)
     return Throttled(
         f"{refusal}; background runs are asked to give way", retry_after=granting.MONEY_RETURNS, code="money"
     )
@@ -141,16 +138,3 @@ def _noted(ports: Ports, tenant: str, turned: int) -> None:
     """Take off what was noted on the account; more may have been turned away meanwhile."""
     if turned:
         ports.turned_away[tenant] = max(0, ports.turned_away.get(tenant, 0) - turned)
-
-
-def _posted(ports: Ports, decide: Callable[[], tuple[Posting, _Result]]) -> _Result:
-    for _ in range(_RACES):
-        posting, result = decide()
-        if posting == NOTHING:
-            return result
-        try:
-            ports.ledger.post(posting)
-        except Conflict:
-            continue
-        return result
-    raise Transient("the tenant's account is changed by many at once", retry_after=0.5)

@@ -56,7 +56,7 @@ def open_lease(ports: Treasury, tenant: str, ask: LeaseAsk, limits: Limits) -> L
         posting = leases.open_lease(ports.ledger.account(tenant), found, ask, limits)
         return posting, _known(posting.lease or found, ask.id)
 
-    return _posted(ports, decide)
+    return posted(ports, decide)
 
 
 def extend(ports: Treasury, tenant: str, lease: str, amount: int, limits: Limits, *, until: float = 0.0) -> Lease:
@@ -97,7 +97,7 @@ def draw(ports: Treasury, tenant: str, lease: str, ask: DrawAsk) -> Drawn:
         posting = draws.draw(_lease(ports, tenant, lease), found, ask)
         return posting, Drawn(_known(posting.draw or found, ask.id), posting.draw is not None)
 
-    return _posted(ports, decide)
+    return posted(ports, decide)
 
 
 def settle(ports: Treasury, tenant: str, lease: str, draw: str, outcome: Outcome) -> Draw:
@@ -151,7 +151,7 @@ def _expired(ports: Treasury, due: Lease) -> bool:
         posting = leases.expire(account, found, ports.now().timestamp())
         return posting, posting.lease is not None
 
-    return _posted(ports, decide)
+    return posted(ports, decide)
 
 
 def _changed(ports: Treasury, tenant: str, lease: str, change: Callable[[Account, Lease], Posting]) -> Lease:
@@ -160,7 +160,7 @@ def _changed(ports: Treasury, tenant: str, lease: str, change: Callable[[Account
         posting = change(account, found)
         return posting, posting.lease or found
 
-    return _posted(ports, decide)
+    return posted(ports, decide)
 
 
 def _told(
@@ -179,10 +179,11 @@ def _told(
         posting = change(account, held, drawn)
         return posting, posting.draw or drawn
 
-    return _posted(ports, decide)
+    return posted(ports, decide)
 
 
-def _posted(ports: Treasury, decide: Callable[[], tuple[Posting, _Result]]) -> _Result:
+def posted(ports: Treasury, decide: Callable[[], tuple[Posting, _Result]]) -> _Result:
+    """Post what is decided and return its result; decide again when somebody else was first."""
     for _ in range(_RACES):
         posting, result = decide()
         try:

@@ -46,7 +46,6 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
     policy, task = ports.policy(), purse.task
     tenant = tenant_policy(policy.tenants, task.tenant)
     asked = policy.classes.of(task.priority)
-    hard = step.hard or asked.hard
     terms = Terms(
         tenant=task.tenant,
         document=purse.entry.document,
@@ -56,9 +55,9 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         priority=task.priority,
         attempt=purse.entry.attempt,
         zone=tenant.data_zone,
-        quality=max(step.quality, asked.quality),
-        sla_ms=step.sla_ms or asked.sla_ms,
-        hard=hard,
+        quality=asked.quality,
+        sla_ms=asked.sla_ms,
+        hard=asked.hard,
         pays_again=policy.on_unknown == "pay-again",
         # Asking a model that always says the same, at no provider's price, is as good as any cache.
         cacheable=cacheable
@@ -72,7 +71,7 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         lambda: ports.now().timestamp(),
         ports.learned,
         ports.cache,
-        _crew() if hard else None,
+        _crew() if asked.hard else None,
         ports.nearby,
     )
     return router.bound(purse, terms)

@@ -45,8 +45,6 @@ class Step:
 
     `takes` maps the tool's parameters to `document`, `taxonomy` or `<earlier step>.<field>`.
     `fallback` names the tool to use when every attempt failed; without one the document fails.
-    Models must be at least of `quality`, from 0 to 1; they should answer within `sla_ms` (0: no hurry), for which a
-    second one is asked as well where the speed is `hard`.
     """
 
     name: str
@@ -56,9 +54,6 @@ class Step:
     timeout: int = 30
     fallback: str | None = None
     tokens: Tokens | None = None
-    quality: float = 0.0
-    sla_ms: float = 0.0
-    hard: bool = False
 
     def arguments(self, task: Task, document: int, results: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tool's arguments; Permanent when an earlier step's result is missing."""
