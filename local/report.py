@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from rich.console import Group
 from rich.padding import Padding
@@ -52,12 +52,17 @@ class Followed(Protocol):
         """How many are how far."""
         ...
 
-    def heard(self, message: Message) -> None:
-        """Follow the record."""
-        ...
-
     def follow(self) -> bool:
         """Count what another engine did since; return whether nothing is left to do."""
+        ...
+
+
+@runtime_checkable
+class Listening(Followed, Protocol):
+    """What hears the record as it is written, beside being asked."""
+
+    def heard(self, message: Message) -> None:
+        """Follow the record."""
         ...
 
 
@@ -93,8 +98,9 @@ class Progress:
             self._say(f"submitting {done:,} of {plural(total, 'document')}")
 
     def heard(self, message: Message) -> None:
-        """Count a recorded message."""
-        self._followed.heard(message)
+        """Count a recorded message, where an engine in this process writes the record."""
+        if isinstance(self._followed, Listening):
+            self._followed.heard(message)
         if self._is_time():
             self._show()
 

@@ -23,7 +23,6 @@ from shared.errors import Permanent
 from shared.events.ids import derive
 
 if TYPE_CHECKING:
-    from local.sqlite.broker import Message
     from local.stack.client import Client
     from shared.events.document import DocumentRef
     from shared.ports import Documents
@@ -79,10 +78,6 @@ class StackReview:
             self._seen[item.task] = Seen(())
             self._open.append(item.task)
         self._by_task[item.task].append(item)
-
-    def heard(self, message: Message) -> None:
-        """Refuse: the stack is asked, it tells nothing by itself."""
-        raise NotImplementedError(message)
 
     def follow(self) -> bool:
         """Ask the record about some open tasks, those first that were asked longest ago; return whether none is."""

@@ -203,6 +203,6 @@ ALLOWED = (
     *planted(
         shape.belongs_everywhere,
         ("host.json", '"path": "/ho' + 'me/site/wwwroot"'),
-        ("README.md", "agentfabric run ~/some/work/folder"),
+        ("README.md", "agentfabric run ~/some/wo" + "rk/folder"),
     ),
 )
