@@ -23,7 +23,7 @@ from shared.app.router import Router
 from shared.core import caching, draws, stepping
 from shared.core.completion import Completion, NoAnswer, Prompt, Usage
 from shared.core.draws import DrawAsk, Outcome
-from shared.core.granting import Ask
+from shared.core.granting import Ask, Grant
 from shared.core.journal import Entry
 from shared.core.ledger import Account, Draw, Lease, Posting
 from shared.core.policy import Policy, TenantPolicy
@@ -316,29 +316,39 @@ class Desk:
         """Let the tenant's account and the router decide, without a task and its steps around them."""
         ports, lease = self._ports, f"lease-of-{task}"
         with self._span("admit"):
-            granted = admission.grant(ports, TENANT, Ask(lease, task, _FLOW.name, "standard", WORST, _TOKENS))
+            granted = self._granted(Ask(lease, task, _FLOW.name, "standard", WORST, _TOKENS))
         purse = Pocket(self._rows, lease, _STEP.name, ports.now)
         completion = self._router.complete(prompt, purse, self._terms)
         admitted = TaskAdmitted(budget_micro_usd=WORST, reason=granted.reason, left_micro_usd=granted.left)
         bill = (_metered(drawn, line) for line, drawn in enumerate(purse.paid, 1))
         self._tell(task, (admitted, *purse.notes, *bill))
         used = completion.usage
-        admission.finish(ports, TENANT, lease, unused_tokens=_TOKENS - used.tokens_in - used.tokens_out)
+        self._finish(lease, _TOKENS - used.tokens_in - used.tokens_out)
         return completion
 
     def _as_a_step(self, name: str, prompt: Prompt) -> Completion:
         """Do what a step of a run does about money, as the product does it."""
         ports, task, lease = self._ports, _TASK.model_copy(update={"id": name}), lease_id(name)
         with self._span("admit"):
-            granted = admission.grant(ports, TENANT, Ask(lease, name, task.workflow, task.priority, WORST, _TOKENS))
+            granted = self._granted(Ask(lease, name, task.workflow, task.priority, WORST, _TOKENS))
         entry = _ENTRY.model_copy(update={"task": name})
         purse = LeasePurse(ports, task, entry)
         completion = models_for(ports, purse, _STEP, cacheable=False).complete(prompt)
         admitted = TaskAdmitted(budget_micro_usd=WORST, reason=granted.reason, left_micro_usd=granted.left)
         self._tell(name, (admitted, *stepping.bill(task, entry, purse.spending).facts))
         used = completion.usage
-        admission.finish(ports, TENANT, lease, unused_tokens=_TOKENS - used.tokens_in - used.tokens_out)
+        self._finish(lease, _TOKENS - used.tokens_in - used.tokens_out)
         return completion
+
+    def _granted(self, asked: Ask) -> Grant:
+        granted = admission.grant(self._ports, TENANT, asked)
+        self._rows.post(granted.posting)
+        return granted
+
+    def _finish(self, lease: str, unused_tokens: int) -> None:
+        ended = admission.finish(self._ports, TENANT, lease, unused_tokens=unused_tokens)
+        if ended is not None:
+            self._rows.post(ended[0])
 
     def _tell(self, task: str, facts: tuple[Fact, ...]) -> None:
         cause = Cause(f"{task}.call", TENANT, task, _TASK.entity, "/benchmarks")

@@ -32,7 +32,8 @@ class Change:
     """Everything one decision writes, in one transaction.
 
     `expected` is the version the task had when it was decided on (0: new); `claim` names the message
-    that asked for it. The events' first number says how far the entity's sequence was.
+    that asked for it. The events' first number says how far the entity's sequence was. `posting` is as in
+    `Ledger.post`: who keeps tasks keeps the ledger, too.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class Change:
     claim: str | None = None
     entry: Entry | None = None
     approvals: tuple[Approval, ...] = ()
+    posting: Posting | None = None
 
 
 class Tasks(Protocol):
@@ -57,8 +59,8 @@ class Tasks(Protocol):
     def commit(self, change: Change) -> None:
         """Write all of it or nothing.
 
-        Raises Conflict when the task's version or the entity's sequence moved on, Duplicate when the claim
-        is taken.
+        Raises Conflict when the task's version, the entity's sequence or a row of the ledger moved on, Duplicate when
+        the claim is taken.
         """
         ...
 

@@ -18,19 +18,14 @@ from datetime import datetime
 from itertools import islice
 from zlib import crc32
 
-from botocore.exceptions import ClientError
-
-from aws.adapters.dynamo import Item, _checked, _put, _Table, _values
-from aws.adapters.verdicts import THROTTLED, code_of, verdicts
+from aws.adapters.table import NEW, Item, Table, cancelled, checked, put, values
 from shared.core.ledger import Account, Draw, Lease, Posting
 from shared.core.ledger_rows import account_from, draw_from, encode, lease_from
-from shared.errors import Conflict, FabricError, Permanent, Transient
 
 _SHARDS = 16  # of the index, so that it bears more than one partition's writes
-_LOST_RACE = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
-class DynamoLedger(_Table):
+class DynamoLedger(Table):
     """The `Ledger` port."""
 
     def account(self, tenant: str) -> Account:
@@ -50,15 +45,9 @@ class DynamoLedger(_Table):
 
     def post(self, posting: Posting) -> None:
         """Write all rows or none; Conflict unless each is stored at one version less than it brings."""
-        items = [_from_the_version_before(row) for row in posting if row is not None]
-        puts = [{"Put": {"TableName": self._table, **item["Put"]}} for item in items]
-        with verdicts("post"):
-            try:
-                self._dynamo.transact_write_items(TransactItems=puts)
-            except ClientError as error:
-                if code_of(error) != "TransactionCanceledException":
-                    raise
-                raise _cancelled([reason.get("Code") for reason in error.response["CancellationReasons"]]) from error
+        reasons = self._transact(list(posted(posting)))
+        if reasons:
+            raise cancelled(reasons, "the ledger's rows were changed by somebody else")
 
     def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
         """Return up to `limit` of the tenant's leases in the order of their ids."""
@@ -85,9 +74,14 @@ class DynamoLedger(_Table):
             "IndexName": "unsent",
             "KeyConditionExpression": "unsent = :shard AND since <= :at",
             # Behind the time stands the lease; nothing that does is behind this.
-            "ExpressionAttributeValues": _values(**{":shard": shard, ":at": f"{_sortable(at)}#\U0010ffff"}),
+            "ExpressionAttributeValues": values(**{":shard": shard, ":at": f"{_sortable(at)}#\U0010ffff"}),
         }
         return ((item["since"]["S"], item["pk"]["S"], item["sk"]["S"]) for item in self._pages(asked, page))
+
+
+def posted(posting: Posting) -> Iterator[Item]:
+    """Return the writes of a posting, for whatever transaction."""
+    return (_from_the_version_before(row) for row in posting if row is not None)
 
 
 def _draws(tenant: str, lease: str) -> str:
@@ -95,34 +89,24 @@ def _draws(tenant: str, lease: str) -> str:
 
 
 def _from_the_version_before(row: Account | Lease | Draw) -> Item:
-    item = _item(row) | _values(version=row.version, body=_checked(encode(row)))
+    item = _item(row) | values(version=row.version, body=checked(encode(row)))
     if row.version == 1:
-        return _put(item, "attribute_not_exists(pk)")
-    return _put(item, "version = :before", before=row.version - 1)
+        return put(item, NEW)
+    return put(item, "version = :before", before=row.version - 1)
 
 
 def _item(row: Account | Lease | Draw) -> Item:
     if isinstance(row, Account):
-        return _values(pk=f"{row.tenant}#account", sk="account")
+        return values(pk=f"{row.tenant}#account", sk="account")
     if isinstance(row, Draw):
-        return _values(pk=_draws(row.tenant, row.lease), sk=row.id)
-    item = _values(pk=f"{row.tenant}#leases", sk=row.id)
+        return values(pk=_draws(row.tenant, row.lease), sk=row.id)
+    item = values(pk=f"{row.tenant}#leases", sk=row.id)
     if row.state != "open":
         return item
     name = f"{row.tenant}#{row.id}"
     shard = f"lease#{crc32(name.encode()) % _SHARDS:02}"
-    return item | _values(unsent=shard, since=f"{_sortable(row.expires_at)}#{name}")
+    return item | values(unsent=shard, since=f"{_sortable(row.expires_at)}#{name}")
 
 
 def _sortable(at: float) -> str:
     return f"{at:020.6f}"
-
-
-def _cancelled(reasons: Sequence[str | None]) -> FabricError:
-    """Return what a cancelled transaction means."""
-    if any(reason in _LOST_RACE for reason in reasons):
-        return Conflict("the ledger's rows were changed by somebody else")
-    if any(reason in THROTTLED for reason in reasons):
-        return Transient("post: the table is throttled")
-    names = sorted({reason for reason in reasons if reason and reason != "None"})
-    return Permanent(f"post: refused by the table ({', '.join(names)})", code="refused-by-aws")

@@ -102,17 +102,6 @@ class Unsent(Limited):
     entity: Entity | None = None
 
 
-class Decided(Asked):
-    """All that one decision writes: `shared.ports.Change` as JSON."""
-
-    task: Task
-    expected: int = Field(ge=0)
-    events: tuple[_Told, ...]
-    claim: str | None = None
-    entry: Entry | None = None
-    approvals: tuple[Approval, ...] = ()
-
-
 class Sent(Asked):
     """Events that were published."""
 
@@ -199,9 +188,25 @@ class Posted(Asked):
     lease: Annotated[Lease, _row(lease_from)] | None
     draw: Annotated[Draw, _row(draw_from)] | None
 
+    def posting(self) -> Posting:
+        """Return it as the ports take it."""
+        return Posting(self.account, self.lease, self.draw)
+
+
+class Decided(Asked):
+    """All that one decision writes: `shared.ports.Change` as JSON."""
+
+    task: Task
+    expected: int = Field(ge=0)
+    events: tuple[_Told, ...]
+    claim: str | None = None
+    entry: Entry | None = None
+    approvals: tuple[Approval, ...] = ()
+    posting: Posted | None = None
+
 
 def _post(mine: Ports, asked: Posted) -> Json:
-    mine.ledger.post(Posting(asked.account, asked.lease, asked.draw))
+    mine.ledger.post(asked.posting())
     return {}
 
 
@@ -222,8 +227,10 @@ def _text(row: Lease | Draw | None) -> str | None:
 
 
 def _commit(mine: Ports, asked: Decided) -> Json:
-    change = Change(asked.task, asked.expected, asked.events, asked.claim, asked.entry, asked.approvals)
-    mine.tasks.commit(change)
+    posting = None if asked.posting is None else asked.posting.posting()
+    mine.tasks.commit(
+        Change(asked.task, asked.expected, asked.events, asked.claim, asked.entry, asked.approvals, posting)
+    )
     return {}
 
 

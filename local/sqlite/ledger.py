@@ -62,15 +62,8 @@ class SqliteLedger:
 
     def post(self, posting: Posting) -> None:
         """Write all rows or none; Conflict unless each is stored at one version less than it brings."""
-        account, lease, draw = posting
         with self._database.transaction() as connection:
-            if account is not None:
-                values = (account.tenant, account.version, encode(account))
-                _write(connection, account, values, (account.tenant,))
-            if lease is not None:
-                _write(connection, lease, _values(lease, _LEASE_WINDOWS), (lease.tenant, lease.id))
-            if draw is not None:
-                _write(connection, draw, _values(draw, _DRAW_WINDOWS), (draw.tenant, draw.lease, draw.id))
+            write_posting(connection, posting)
 
     def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
         """Return up to `limit` of the tenant's leases in the order of their ids."""
@@ -88,6 +81,18 @@ class SqliteLedger:
         """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first."""
         asked = f"{_LEASES} WHERE state = 'open' AND expires_at <= ? ORDER BY expires_at, tenant, id LIMIT ?"
         return [_lease(row) for row in self._read(asked, (at.timestamp(), limit))]
+
+
+def write_posting(connection: sqlite3.Connection, posting: Posting) -> None:
+    """Write a posting's rows in the transaction that is open; Conflict when one of them moved on."""
+    account, lease, draw = posting
+    if account is not None:
+        values = (account.tenant, account.version, encode(account))
+        _write(connection, account, values, (account.tenant,))
+    if lease is not None:
+        _write(connection, lease, _values(lease, _LEASE_WINDOWS), (lease.tenant, lease.id))
+    if draw is not None:
+        _write(connection, draw, _values(draw, _DRAW_WINDOWS), (draw.tenant, draw.lease, draw.id))
 
 
 def _write(connection: sqlite3.Connection, row: Account | Lease | Draw, values: Any, key: tuple[str, ...]) -> None:  # noqa: ANN401  a row of columns

@@ -1,4 +1,4 @@
-"""Tasks, outbox, journal and approvals on SQLite: one transaction writes what one decision said."""
+"""Tasks, outbox, journal and approvals on SQLite: one transaction writes what one decision said, its money included."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from local.sqlite.database import Database
+from local.sqlite.ledger import write_posting
 from shared.core.approval import Approval
 from shared.core.journal import Entry
 from shared.core.task import Task
@@ -42,6 +43,8 @@ class SqliteTasks:
             _note_parked(connection, change.task)
             _write_events(connection, change)
             _write_belongings(connection, change)
+            if change.posting is not None:
+                write_posting(connection, change.posting)
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids."""

@@ -1,4 +1,4 @@
-"""Granting runs their money and ending their leases, as use cases: load the account, decide, post, again on a race.
+"""Granting runs their money and ending their leases: what is decided here is posted with the task that it is for.
 
 What too many requests cost: a read. Those turned away are counted in this process and noted on the account by the next
 grant, so that a tenant's flood never becomes writes to the row that all its runs share; a process that ends before
@@ -13,22 +13,20 @@ from shared.app import leases, ledger, pressure, switches
 from shared.core import granting
 from shared.core.admission import tenant_policy
 from shared.core.granting import Ask, Grant
-from shared.core.ledger import NOTHING, left, windows_at
+from shared.core.ledger import NOTHING, Posting, left, windows_at
 from shared.core.policy import TenantPolicy
 from shared.core.schedule import Money, give_way, stay_parked
-from shared.errors import Conflict, Forbidden, NotFound, Throttled, Transient
+from shared.errors import Forbidden, Throttled
 
 if TYPE_CHECKING:
     from shared.core.gate import Gate
-    from shared.core.ledger import Account, Lease, Posting
+    from shared.core.ledger import Account, Lease
     from shared.core.task import Task
     from shared.ports import Ports
 
-_RACES = 16
-
 
 def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
-    """Lease a run's worst case; asked again with the same lease id, return the lease there is.
+    """Decide to lease a run's worst case; one that would be refused now gets the lease it was granted before.
 
     Raises Throttled: `stopped` by a switch; `requests`, `tokens`, `runs` beyond what the tenant may have at a time,
     with the time from when on it may; `pressure` when it would wait too long for the providers; `money` when
@@ -38,43 +36,38 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
     mine = tenant_policy(policy.tenants, tenant)
     turned = ports.turned_away.get(tenant, 0)
     asked = ask._replace(turned_away=turned) if turned else ask
-    for _ in range(_RACES):
-        account, now = ports.ledger.account(tenant), ports.now().timestamp()
-        try:
-            switches.check(ports, tenant, ask.workflow)
-            granted = granting.grant(account, policy, mine, asked, now)
-            pressure.check(ports, ask.priority)  # behind its own limits, so that it hears of those first
-            ports.ledger.post(granted.posting)
-        except Conflict:
-            before = _before(ports, account, mine, ask)
-        except (Throttled, Forbidden) as refusal:
-            before = _before(ports, account, mine, ask)
-            if before is None:
-                raise _refused(ports, account, mine, ask, refusal) from refusal
-        else:
-            _noted(ports, tenant, turned)
-            return granted
-        if before is not None:
-            return before
-    raise Transient("the tenant's account is changed by many at once", retry_after=0.5)
+    account, now = ports.ledger.account(tenant), ports.now().timestamp()
+    try:
+        switches.check(ports, tenant, ask.workflow)
+        granted = granting.grant(account, policy, mine, asked, now)
+        pressure.check(ports, ask.priority)  # behind its own limits, so that it hears of those first
+    except (Throttled, Forbidden) as refusal:
+        before = _before(ports, account, mine, ask)
+        if before is None:
+            raise _refused(ports, account, mine, ask, refusal) from refusal
+        return before
+    return granted
 
 
-def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> Lease:
-    """End a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays.
+def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> tuple[Posting, Lease] | None:
+    """Decide to end a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays.
 
-    A tenant that the policy no longer knows gets its money back, and has no rates to give tokens back to.
+    A tenant that the policy no longer knows gets its money back, and has no rates to give tokens back to. None for a
+    run that never had a lease.
     """
     known = ports.tenants.get(tenant)
     mine, unused_tokens = (known, unused_tokens) if known else (TenantPolicy(), 0)
+    found = ports.ledger.lease(tenant, lease)
+    if found is None:
+        return None
+    posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens)
+    return posting, posting.lease or found
 
-    def decide() -> tuple[Posting, Lease]:
-        found = ports.ledger.lease(tenant, lease)
-        if found is None:
-            raise NotFound(f"the ledger has no {lease!r}")
-        posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens)
-        return posting, posting.lease or found
 
-    return ledger.posted(ports, decide)
+def noted(ports: Ports, tenant: str, turned_away: int) -> None:
+    """Take off what a grant that was written has noted on the account; more may have been turned away meanwhile."""
+    if turned_away:
+        ports.turned_away[tenant] = max(0, ports.turned_away.get(tenant, 0) - turned_away)
 
 
 def yields(ports: Ports, task: Task) -> str | None:
@@ -132,9 +125,3 @@ def _refused(
     return Throttled(
         f"{refusal}; background runs are asked to give way", retry_after=granting.MONEY_RETURNS, code="money"
     )
-
-
-def _noted(ports: Ports, tenant: str, turned: int) -> None:
-    """Take off what was noted on the account; more may have been turned away meanwhile."""
-    if turned:
-        ports.turned_away[tenant] = max(0, ports.turned_away.get(tenant, 0) - turned)

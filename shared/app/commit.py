@@ -7,6 +7,7 @@ a crash may have left unsent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from shared.core.pricing import most_tokens
 from shared.core.routes import routes
 from shared.core.stepping import Spending, bill
 from shared.core.workflow import workflow
-from shared.errors import Conflict, Duplicate, NotFound, Transient
+from shared.errors import Conflict, Duplicate, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.ids import derive
 from shared.ports import Change, Ports
@@ -39,9 +40,9 @@ def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, cl
     return _settled(ports, cause, claim, lambda: _once(ports, cause, decide, claim))
 
 
-def create(ports: Ports, cause: Cause, decision: Decision, *, claim: str) -> Task:
+def create(ports: Ports, cause: Cause, decide: Callable[[], Decision], *, claim: str) -> Task:
     """Commit and publish a task that is new; when its claim is taken, return the one that is there."""
-    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decision, 0, claim))
+    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decide(), 0, claim))
 
 
 def _settled(ports: Ports, cause: Cause, claim: str | None, attempt: Callable[[], Task]) -> Task:
@@ -62,8 +63,8 @@ def _once(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], claim:
     if decision.nothing:
         relay(ports, tenant=task.tenant, entity=task.entity)
         return task
-    if decision.task.over and not task.over and bill_the_rest(ports, task, _closed(ports, task), cause.source):
-        raise Conflict("its bill was not complete")
+    if decision.task.over and not task.over:
+        decision = _ended(ports, task, decision, cause.source)
     return _commit(ports, cause, decision, task.version, claim)
 
 
@@ -71,23 +72,29 @@ def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim
     after = ports.tasks.last_sequence(cause.tenant, cause.entity)
     events = follow(cause, decision.facts, after=after, at=ports.now())
     task = decision.task.model_copy(update={"version": expected + 1})
-    ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals))
+    ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals, decision.posting))
     send(ports, events)
     return task
 
 
-def _closed(ports: Ports, task: Task) -> Lease | None:
-    """End the task's lease, and give back the tokens that it did not use of those it was let in with."""
+def _ended(ports: Ports, task: Task, decision: Decision, source: str) -> Decision:
+    """Return the decision that ends a task, with the end of its lease; tokens it did not use go back to its tenant.
+
+    Raises Conflict when something was not on its bill: it is now, and the task has changed.
+    """
     most = most_tokens(workflow(task.workflow).steps) * len(task.documents)
-    try:
-        return finish(ports, task.tenant, leases.lease_id(task.id), unused_tokens=max(0, most - task.tokens))
-    except NotFound:
-        return None
+    ended = finish(ports, task.tenant, leases.lease_id(task.id), unused_tokens=max(0, most - task.tokens))
+    if ended is None:
+        return decision
+    posting, lease = ended
+    if bill_the_rest(ports, task, lease, source):
+        raise Conflict("its bill was not complete")
+    return replace(decision, posting=posting)
 
 
-def bill_the_rest(ports: Ports, task: Task, lease: Lease | None, source: str) -> bool:
+def bill_the_rest(ports: Ports, task: Task, lease: Lease, source: str) -> bool:
     """Put on the bill what a crash left off it; False when the bill says what the lease was charged."""
-    if lease is None or leases.charged(lease) == task.spent:
+    if leases.charged(lease) == task.spent:
         return False
     billed = False
     for entry, charges in leases.unbilled(ports, task, lease):

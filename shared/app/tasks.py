@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.app import leases
-from shared.app.admission import grant
+from shared.app.admission import grant, noted
 from shared.app.approvals import approval_id, unasked
 from shared.app.commit import change, create
 from shared.core import task as tasks
@@ -50,30 +50,28 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
     try:
         budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps, policy.data_zone))
-        granted = grant(ports, tenant, _asked(task, budget))
+        made = _admitted(ports, cause, task.model_copy(update={"budget": budget}))
     except Forbidden as refusal:
-        made = create(ports, cause, tasks.reject(task, refusal.code, str(refusal)), claim=f"submit:{task.id}")
+        rejected = tasks.reject(task, refusal.code, str(refusal))
+        made = create(ports, cause, lambda: rejected, claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
             raise
-        return _same(made, submission)
-    decision = tasks.submit(
-        task.model_copy(update={"budget": budget}),
-        reason=granted.reason,
-        left=max(0, granted.left),
-        turned_away=granted.turned_away,
-    )
-    return _same(_created(ports, cause, decision), submission)
+    return _same(made, submission)
 
 
-def _created(ports: Ports, cause: Cause, decision: Decision) -> Task:
-    """Commit the new task; when it is none, or was over before, nobody needs the lease that was opened for it."""
-    try:
-        made = create(ports, cause, decision, claim=f"submit:{cause.task}")
-    except Permanent:
-        leases.close(ports, decision.task)
-        raise
-    if made.over:
-        leases.close(ports, made)
+def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
+    """Create the task together with its lease, or return the one that is there."""
+    turned_away = 0
+
+    def decide() -> Decision:
+        nonlocal turned_away
+        granted = grant(ports, task.tenant, _asked(task, task.budget))
+        turned_away = granted.turned_away
+        admitted = tasks.submit(task, reason=granted.reason, left=max(0, granted.left), turned_away=turned_away)
+        return replace(admitted, posting=granted.posting)
+
+    made = create(ports, cause, decide, claim=f"submit:{task.id}")
+    noted(ports, task.tenant, turned_away)
     return made
 
 

@@ -247,7 +247,7 @@ def torn_apart(ports: Ports) -> Ports:
     def torn(tasks: Tasks, change: Change) -> None:
         tasks.commit(replace(change, events=()))
         later = change.task.model_copy(update={"version": change.task.version + 1})
-        tasks.commit(replace(change, task=later, expected=change.task.version, claim=None))
+        tasks.commit(replace(change, task=later, expected=change.task.version, claim=None, posting=None))
 
     return with_fault(ports, torn)
 

@@ -9,8 +9,8 @@ import pytest
 from local.sqlite.ledger import SqliteLedger
 from local.sqlite.settings import SqliteSettings
 from local.wiring import TENANT
-from shared.app import ledger
-from shared.app.admission import finish, grant, held_back, yields
+from shared.app import admission, ledger
+from shared.app.admission import held_back, yields
 from shared.app.leases import lease_id
 from shared.app.switches import stop
 from shared.core.buckets import level
@@ -18,7 +18,7 @@ from shared.core.draws import DrawAsk, Outcome
 from shared.core.granting import Ask, Grant
 from shared.core.ledger import Posting
 from shared.core.policy import Policy, TenantPolicy
-from shared.errors import Conflict, Forbidden, Throttled, Transient
+from shared.errors import Forbidden, Throttled, Transient
 
 if TYPE_CHECKING:
     from shared.core.ledger import Account, Draw, Lease
@@ -32,7 +32,6 @@ class Watched(SqliteLedger):
     posts: int = 0
     before: list[Callable[[], object]] = field(default_factory=list)
     down: bool = False
-    lost: bool = False
 
     def __init__(self, world: World) -> None:
         super().__init__(world.database)
@@ -45,14 +44,11 @@ class Watched(SqliteLedger):
         return super().account(tenant)
 
     def post(self, posting: Posting) -> None:
-        """Post, after what others do just before; `lost`: the answer does not come through."""
+        """Post, after what others do just before."""
         if self.before:
             self.before.pop()()
         self.posts += 1
         super().post(posting)
-        if self.lost:
-            self.lost = False
-            raise Transient("no answer")
 
 
 @pytest.fixture
@@ -76,8 +72,31 @@ def ask(name: str = "1", **said: Any) -> Ask:
 
 
 def granted(world: World, name: str = "1", **said: Any) -> Grant:
-    """Ask for a run's money."""
-    return grant(world.ports, TENANT, ask(name, **said))
+    """Ask for a run's money, and write down what was granted, as whoever admits its task does with it."""
+    return given(world, ask(name, **said))
+
+
+def given(world: World, asked: Ask) -> Grant:
+    """Write a grant down."""
+
+    def decide() -> tuple[Posting, Grant]:
+        made = admission.grant(world.ports, TENANT, asked)
+        return made.posting, made
+
+    made = ledger.posted(world.ports, decide)
+    admission.noted(world.ports, TENANT, made.turned_away)
+    return made
+
+
+def finish(world: World, name: str, unused_tokens: int = 0) -> Lease:
+    """End a run's lease."""
+
+    def decide() -> tuple[Posting, Lease]:
+        ended = admission.finish(world.ports, TENANT, name, unused_tokens=unused_tokens)
+        assert ended is not None
+        return ended
+
+    return ledger.posted(world.ports, decide)
 
 
 def refusal(world: World, name: str = "1", **said: Any) -> str:
@@ -94,16 +113,6 @@ def test_a_run_gets_its_lease(world: World, watched: Watched) -> None:
     assert world.ports.ledger.lease(TENANT, "lease-1") == made.lease
     assert world.ports.ledger.account(TENANT).runs == 1
     assert watched.posts == 1
-
-
-def test_asking_again_changes_nothing(world: World) -> None:
-    """The same lease id is the same lease, and costs the tenant's rates nothing more."""
-    under(world, request_burst=2, requests_per_minute=1)
-    first = granted(world)
-    before = world.ports.ledger.account(TENANT)
-    again = granted(world)
-    assert (again.lease, again.reason) == (first.lease, "granted before")
-    assert world.ports.ledger.account(TENANT) == before
 
 
 def test_a_run_that_has_its_lease_is_not_refused_any_more(world: World) -> None:
@@ -149,39 +158,12 @@ def test_a_store_that_is_down_refuses(world: World, watched: Watched) -> None:
     assert not isinstance(refused.value, Throttled)
 
 
-def test_a_grant_whose_answer_was_lost_is_found(world: World, watched: Watched) -> None:
-    """A posting that was made and not acknowledged is not made twice."""
-    watched.lost = True
-    with pytest.raises(Transient):
-        granted(world)
-    assert granted(world).reason == "granted before"
-    assert world.ports.ledger.account(TENANT).runs == 1
-
-
 def test_a_lost_race_is_decided_again(world: World, watched: Watched) -> None:
     """Somebody else's grant in between is seen, and its money is not given twice."""
     under(world, daily_budget=15)
     watched.before.append(lambda: granted(world, "other"))
     assert refusal(world) == "quota-used-up"
     assert world.ports.ledger.account(TENANT).runs == 1
-
-
-def test_the_same_run_asked_for_twice_at_once_is_one(world: World, watched: Watched) -> None:
-    """Two replicas that ask for the same lease get the same one."""
-    watched.before.append(lambda: granted(world))
-    assert granted(world).reason == "granted before"
-    assert world.ports.ledger.account(TENANT).runs == 1
-
-
-def test_endless_races_are_a_passing_failure(world: World, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account that is always changed by others is no reason to wait for ever."""
-
-    def lose(posting: Posting) -> None:
-        raise Conflict(f"{posting.account and posting.account.tenant} moved on")
-
-    monkeypatch.setattr(watched, "post", lose)
-    with pytest.raises(Transient, match="many at once"):
-        granted(world)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +185,7 @@ def test_each_limit_has_its_code(world: World, limits: dict[str, Any], said: dic
 def test_strangers_and_the_stopped_get_nothing(world: World, watched: Watched) -> None:
     """Without a policy, or behind a switch, nothing is leased."""
     with pytest.raises(Forbidden, match="unknown tenant"):
-        grant(world.ports, "evil", ask())
+        admission.grant(world.ports, "evil", ask())
     stop(replace(world.ports, settings=SqliteSettings(world.database)), "tenant", TENANT, by="ann", reason="a leak")
     assert refusal(world) == "stopped"
     assert watched.posts == 0
@@ -218,7 +200,7 @@ def test_what_was_not_used_comes_back(world: World) -> None:
     ledger.draw(world.ports, TENANT, "lease-1", DrawAsk("d", 0, "classify", "embedded", 10, "0" * 64, now))
     ledger.settle(world.ports, TENANT, "lease-1", "d", Outcome(4))
     for _ in range(2):
-        ended = finish(world.ports, TENANT, "lease-1", unused_tokens=700)
+        ended = finish(world, "lease-1", unused_tokens=700)
         account = world.ports.ledger.account(TENANT)
         assert (ended.state, ended.settled, account.runs) == ("closed", 4, 0)
         assert level(account.tokens, world.ports.tenants[TENANT].tokens, now) == 800
@@ -229,14 +211,14 @@ def test_background_runs_give_way_to_interactive_work(world: World) -> None:
     """Interactive work waits for money that background runs hold; they give it back, and it gets it before them."""
     task = world.submit(priority="background").model_copy(update={"id": "another", "budget": 90})
     for lease in world.ports.ledger.leases(TENANT, limit=10):
-        finish(world.ports, TENANT, lease.id)
+        finish(world, lease.id)
     under(world, daily_budget=100)
     background = lease_of(world, task.id)
     assert yields(world.ports, task) is None
     assert refusal(world, "urgent", amount=50, priority="interactive") == "money"
     assert "waits for 50 micro-USD, 10 are free" in str(yields(world.ports, task))
     assert yields(world.ports, task.model_copy(update={"priority": "standard"})) is None
-    finish(world.ports, TENANT, background.id)
+    finish(world, background.id)
     assert yields(world.ports, task) is None
     assert held_back(world.ports, task) is not None
     assert refusal(world, "late", amount=60, priority="background") == "money"
@@ -247,7 +229,7 @@ def test_background_runs_give_way_to_interactive_work(world: World) -> None:
 def lease_of(world: World, task: str) -> Lease:
     """Lease most of the day's money for a task in the background."""
     one = ask(amount=90, priority="background")._replace(lease=lease_id(task), task=task)
-    return grant(world.ports, TENANT, one).lease
+    return given(world, one).lease
 
 
 def test_money_that_is_spent_is_not_waited_for(world: World) -> None:
@@ -258,6 +240,6 @@ def test_money_that_is_spent_is_not_waited_for(world: World) -> None:
     drawn = ledger.draw(world.ports, TENANT, "lease-spender", DrawAsk("d", 0, "s", "e", 90, "0" * 64, now))
     settled: Draw = ledger.settle(world.ports, TENANT, "lease-spender", drawn.draw.id, Outcome(90))
     assert settled.actual == 90
-    finish(world.ports, TENANT, "lease-spender")
+    finish(world, "lease-spender")
     assert refusal(world, "urgent", amount=50, priority="interactive") == "quota-used-up"
     assert world.ports.ledger.account(TENANT).waits == {}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local.wiring import TENANT
+from shared.app.leases import lease_id
 from shared.app.tasks import cancel, dispatch, submit
 from shared.core.policy import Policy, TenantPolicy
 from shared.core.pricing import worst_case
@@ -14,7 +15,11 @@ from shared.core.routes import Route
 from shared.core.task import Progress, Status, Task
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Forbidden, NotFound, Permanent
+from tests.app.faults import CrashError, Trouble
 from tests.app.world import SOURCE, World
+
+if TYPE_CHECKING:
+    from shared.ports import Change, Ports, Tasks
 
 WORST = worst_case(Policy(), DOCUMENT_REVIEW.steps)
 
@@ -143,6 +148,72 @@ def test_an_admitted_task_stays_one_when_the_policy_is_tightened(world: World) -
     allow(world, max_budget=1000)
     assert world.submit(budget_micro_usd=500_000) == task
     assert world.told(task) == ["task.submitted", "task.admitted"]
+
+
+def test_a_task_and_its_lease_are_one(world: World) -> None:
+    """A crash at any moment of a submission leaves both or none, and repeating it takes from the rates once."""
+    allow(world, request_burst=1, requests_per_minute=1)
+    for moment in ("before", "after"):
+        whole, key = world.ports, f"k-{moment}"
+        world.ports = Trouble(1, moment, only=("tasks.commit",)).on(whole)
+        with pytest.raises(CrashError):
+            world.submit(key=key)
+        assert len(whole.ledger.leases(TENANT, limit=10)) == len(whole.tasks.page(TENANT, limit=10))
+        world.ports = whole
+        task = world.submit(key=key)
+        lease = whole.ledger.lease(TENANT, lease_id(task.id))
+        assert lease is not None
+        assert (lease.amount, lease.state) == (WORST, "open")
+        world.clock.wait(60)
+    assert world.ports.ledger.account(TENANT).runs == 2
+
+
+def test_money_that_somebody_else_took_meanwhile_is_not_given_twice(world: World) -> None:
+    """A submission that loses a race is decided again on what is left, and one that repeats a winner is that one."""
+    allow(world, daily_budget=WORST)
+    whole = world.ports
+    first: list[Task] = []
+
+    def overtake() -> None:
+        world.ports = whole
+        first.append(world.submit(key="k1"))
+
+    world.ports = overtaken(whole, overtake)
+    with pytest.raises(Forbidden) as refused:
+        world.submit(key="k2")
+    assert refused.value.code == "quota-used-up"
+    allow(world, daily_budget=3 * WORST)
+    whole = world.ports
+    world.ports = overtaken(whole, lambda: first.append(submit_as(world, whole, "k3")))
+    assert world.submit(key="k3") == first[-1]
+    assert world.ports.ledger.account(TENANT).runs == 2
+
+
+def submit_as(world: World, ports: Ports, key: str) -> Task:
+    """Submit on these ports."""
+    return submit(ports, TENANT, "ann", world.submission(), key, source=SOURCE)
+
+
+def overtaken(ports: Ports, overtake: Callable[[], None]) -> Ports:
+    """Return ports behind which somebody else is faster, once."""
+    return replace(ports, tasks=Overtaken(ports.tasks, [overtake]))
+
+
+@dataclass
+class Overtaken:
+    """Tasks that somebody else changes just before the first commit."""
+
+    tasks: Tasks
+    before: list[Callable[[], None]]
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self.tasks, method)
+
+    def commit(self, change: Change) -> None:
+        """Commit, too late."""
+        if self.before:
+            self.before.pop()()
+        self.tasks.commit(change)
 
 
 def test_a_refused_key_is_not_free_for_something_else(world: World) -> None:

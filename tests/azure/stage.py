@@ -175,7 +175,7 @@ class Stage:
             submitted_at=self.clock.now(),
         )
         cause = Cause(f"submit-{name}", TENANT, name, fresh.entity, SOURCE)
-        create(self.ports, cause, tasks.submit(fresh), claim=f"submit:{name}")
+        create(self.ports, cause, lambda: tasks.submit(fresh), claim=f"submit:{name}")
         return change(self.ports, Cause(f"place-{name}", TENANT, name, fresh.entity, SOURCE), tasks.place)
 
     def cancel(self, name: str = "t1") -> Task:

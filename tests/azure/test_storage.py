@@ -24,6 +24,7 @@ from urllib3 import HTTPResponse
 from azure.fabric import wiring
 from azure.fabric.adapters import tables
 from azure.fabric.adapters.blobs import BlobDocuments
+from azure.fabric.adapters.ledger import TableLedger
 from azure.fabric.adapters.queues import StorageQueues
 from local.wiring import using
 from shared.core.routes import Route
@@ -99,6 +100,7 @@ class TableStore:
         self.outbox = tables.TableOutbox(table)
         self.journal = tables.TableJournal(table)
         self.approvals = tables.TableApprovals(table)
+        self.ledger = TableLedger(table)
         self.busy = throttle.on
 
 

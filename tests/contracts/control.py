@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared.core import task as tasks
 from shared.core.approval import Approval, ApprovalPolicy, Level
 from shared.core.journal import Entry
+from shared.core.ledger import UNLIMITED, Account, LeaseAsk, Posting, close, open_lease
 from shared.core.routes import Route
 from shared.core.task import Task
 from shared.errors import Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.document import DocumentRef
-from shared.ports import Approvals, Bus, Change, Journal, Outbox, Ports, Tasks
+from shared.ports import Approvals, Bus, Change, Journal, Ledger, Outbox, Ports, Tasks
 from tests.contracts.fakes import Unneeded, ports_with
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Store(Protocol):
     outbox: Outbox
     journal: Journal
     approvals: Approvals
+    ledger: Ledger
 
     def busy(self) -> AbstractContextManager[None]:
         """Make every write inside be refused for a passing reason."""
@@ -62,6 +64,7 @@ def control_ports(store: Store, bus: Bus) -> Ports:
         outbox=store.outbox,
         journal=store.journal,
         approvals=store.approvals,
+        ledger=store.ledger,
         bus=bus,
     )
 
@@ -158,3 +161,17 @@ def also(task: Task, **belongings: Entry | tuple[Approval, ...]) -> Change:
     """Return a change of a stored task that says nothing and writes what belongs to it."""
     change = Change(task.model_copy(update={"version": task.version + 1}), task.version, ())
     return replace(change, **belongings)  # type: ignore[arg-type]
+
+
+def leased(name: str = "lease-1") -> Posting:
+    """Return the posting that leases a run's money to it, first of all of its tenant."""
+    at = AT.timestamp()
+    asked = LeaseAsk(name, "task-1", "document-review", "standard", 100, at, at + 3600)
+    return open_lease(Account("acme"), None, asked, UNLIMITED)
+
+
+def ended(store: Store) -> Posting:
+    """Return the posting that ends the stored lease."""
+    lease = store.ledger.lease("acme", "lease-1")
+    assert lease is not None
+    return close(store.ledger.account("acme"), lease)

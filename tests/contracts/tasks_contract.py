@@ -14,6 +14,7 @@ from shared.app.commit import create, relay
 from shared.core import task as tasks
 from shared.core.approval import withdraw
 from shared.core.journal import Line
+from shared.core.ledger import NOTHING
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Conflict, Duplicate, NotFound, Permanent, Transient
 from shared.events.document import DocumentFailed
@@ -27,7 +28,9 @@ from tests.contracts.control import (
     approval_of,
     cause_of,
     control_ports,
+    ended,
     entry_of,
+    leased,
     make,
     onward,
     parked,
@@ -259,7 +262,7 @@ class TasksContract:
         ports = control_ports(store, bus)
         task = make()
         with pytest.raises(Transient):
-            create(ports, cause_of(task), tasks.submit(task), claim="key")
+            create(ports, cause_of(task), lambda: tasks.submit(task), claim="key")
         assert len(store.outbox.unsent(limit=10)) == 2
         bus.broken = False
         assert relay(ports) == 2
@@ -272,9 +275,9 @@ class TasksContract:
         ports = control_ports(store, bus)
         task = make()
         with pytest.raises(Transient):
-            create(ports, cause_of(task), tasks.submit(task), claim="key")
+            create(ports, cause_of(task), lambda: tasks.submit(task), claim="key")
         bus.broken = False
-        assert create(ports, cause_of(task), tasks.submit(task), claim="key").id == task.id
+        assert create(ports, cause_of(task), lambda: tasks.submit(task), claim="key").id == task.id
         assert list(store.outbox.unsent(limit=10)) == []
         assert store.tasks.last_sequence("acme", "package-a") == 2
 
@@ -338,8 +341,32 @@ class TasksContract:
         decision = tasks.cancel(store.tasks.load("acme", "task-1"), "ann", "a mistake")
         after = decision.task.model_copy(update={"version": 3})
         withdrawn = tuple(map(withdraw, asked))
-        store.tasks.commit(Change(after, 2, said(task, decision, 2), "cancel", approvals=withdrawn))
+        store.ledger.post(leased())
+        store.tasks.commit(Change(after, 2, said(task, decision, 2), "cancel", None, withdrawn, ended(store)))
         assert list(store.approvals.pending("acme", limit=100)) == []
+        assert store.ledger.account("acme").runs == 0
+
+    def test_a_change_and_its_money_are_one(self, store: Store) -> None:
+        """A task and its lease are written together, and where one lost a race neither is written."""
+        store.tasks.commit(replace(submitted(make()), posting=leased()))
+        opened = leased().lease
+        assert store.ledger.lease("acme", "lease-1") == opened
+        assert store.ledger.account("acme").runs == 1
+        task = store.tasks.load("acme", "task-1")
+        with pytest.raises(Conflict):  # the account is not what was decided on
+            store.tasks.commit(replace(submitted(make("task-2"), after=2), posting=leased("lease-2")))
+        with pytest.raises(NotFound):
+            store.tasks.load("acme", "task-2")
+        with pytest.raises(Conflict):  # the task is not
+            store.tasks.commit(replace(also(task.model_copy(update={"version": 7})), posting=ended(store)))
+        with pytest.raises(Duplicate):  # it was done before
+            store.tasks.commit(replace(also(task), claim="submit:task-1", posting=ended(store)))
+        assert store.ledger.lease("acme", "lease-1") == opened
+        assert [event.sequence for event in store.outbox.unsent(limit=10)] == [1, 2]
+        store.tasks.commit(replace(also(task), posting=ended(store)))
+        assert store.ledger.account("acme").runs == 0
+        store.tasks.commit(replace(also(store.tasks.load("acme", "task-1")), posting=NOTHING))
+        assert store.tasks.load("acme", "task-1").version == 3
 
     def test_pending_approvals_are_paged_by_id(self, store: Store) -> None:
         """Pages of approvals follow one another without overlap."""

@@ -13,6 +13,7 @@ from moto import mock_aws
 from aws.adapters.bus import AmazonBus, Destinations
 from aws.adapters.documents import S3Documents
 from aws.adapters.dynamo import CLAIM_DAYS, DynamoApprovals, DynamoJournal, DynamoOutbox, DynamoTasks
+from aws.adapters.ledger import DynamoLedger
 from shared.core import task as tasks
 from shared.core.routes import Lane, Route
 from shared.errors import Conflict, Permanent, Transient
@@ -58,6 +59,7 @@ class DynamoStore:
         self.outbox = DynamoOutbox(dynamo, table)
         self.journal = DynamoJournal(dynamo, table)
         self.approvals = DynamoApprovals(dynamo, table)
+        self.ledger = DynamoLedger(dynamo, table)
 
     @contextmanager
     def busy(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from azure.fabric.adapters.home import Home, HomeApprovals, HomeBus, HomeJournal, HomeOutbox, HomeTasks
+from azure.fabric.adapters.home_ledger import HomeLedger
 from azure.fabric.adapters.web import Web
 from shared.errors import Transient
 from tests.contracts.amazon import client, make_table, refusing
@@ -61,6 +62,7 @@ class HomeStore:
         self.outbox = HomeOutbox(home)
         self.journal = HomeJournal(home)
         self.approvals = HomeApprovals(home)
+        self.ledger = HomeLedger(home)
 
     def busy(self) -> AbstractContextManager[None]:
         """Throttle the home's table."""

@@ -10,6 +10,7 @@ import pytest
 from local.sqlite.broker import Broker
 from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
+from local.sqlite.ledger import SqliteLedger
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
 from shared.core.routes import Route
 from tests.contracts.bus_contract import BusContract
@@ -47,6 +48,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(database)
         self.journal = SqliteJournal(database)
         self.approvals = SqliteApprovals(database)
+        self.ledger = SqliteLedger(database)
 
     @contextmanager
     def busy(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from azure.fabric.adapters.home_ledger import as_texts
 from shared.core.approval import Approval
 from shared.core.journal import Entry
 from shared.core.task import Task
@@ -112,6 +113,7 @@ class HomeTasks:
             claim=change.claim,
             entry=change.entry and _plain(change.entry),
             approvals=[_plain(approval) for approval in change.approvals],
+            posting=change.posting and as_texts(change.posting),
         )
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:

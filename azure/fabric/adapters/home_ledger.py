@@ -36,8 +36,7 @@ class HomeLedger:
 
     def post(self, posting: Posting) -> None:
         """Write all rows or none; Conflict unless each is stored at one version less than it brings."""
-        rows = {name: None if row is None else encode(row) for name, row in posting._asdict().items()}
-        self._home.ask("ledger.post", **rows)
+        self._home.ask("ledger.post", **as_texts(posting))
 
     def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
         """Return up to `limit` of the tenant's leases in the order of their ids: as many as one answer holds."""
@@ -53,3 +52,8 @@ class HomeLedger:
         """Return up to `limit` open leases that expired by `at`, the oldest first: as many as one answer holds."""
         told = self._home.ask("ledger.overdue", at=at.isoformat(), limit=limit)
         return [lease_from(row) for row in told["leases"]]
+
+
+def as_texts(posting: Posting) -> dict[str, str | None]:
+    """Return a posting as it travels: each row as its text."""
+    return {name: None if row is None else encode(row) for name, row in posting._asdict().items()}

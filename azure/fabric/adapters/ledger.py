@@ -19,7 +19,7 @@ from shared.core.ledger_rows import account_from, draw_from, encode, lease_from
 from shared.errors import Conflict, Permanent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from azure.fabric.adapters.tables import Operation, Table
@@ -53,7 +53,7 @@ class TableLedger:
 
     def post(self, posting: Posting) -> None:
         """Write all rows or none; Conflict unless each is stored at one version less than it brings."""
-        operations = [self._replaced(row) for row in posting if row is not None]
+        operations = list(posted(self._table, posting))
         rows.check_size([operation[1] for operation in operations])
         try:
             with verdicts("the table"):
@@ -82,16 +82,24 @@ class TableLedger:
             due = (lease_from(rows.body_of(one)) for one in found)
             return heapq.nsmallest(limit, due, key=lambda lease: (lease.expires_at, lease.tenant, lease.id))
 
-    def _replaced(self, row: Account | Lease | Draw) -> Operation:
-        key, fields = _key(row)
-        fresh = rows.row(row.tenant, key, encode(row), Version=row.version, **fields)
-        if row.version == 1:
-            return TransactionOperation.CREATE, fresh
-        found = self._table.get(row.tenant, key)
-        if found is None or int(found["Version"]) != row.version - 1:
-            raise Conflict(f"{key} is no longer at version {row.version - 1}")
-        unchanged = {"etag": found.metadata["etag"], "match_condition": MatchConditions.IfNotModified}
-        return TransactionOperation.UPDATE, fresh, {"mode": UpdateMode.REPLACE, **unchanged}
+
+def posted(table: Table, posting: Posting) -> Iterator[Operation]:
+    """Yield what writes a posting, in whatever batch; Conflict when a row has moved on already."""
+    for row in posting:
+        if row is not None:
+            yield _replaced(table, row)
+
+
+def _replaced(table: Table, row: Account | Lease | Draw) -> Operation:
+    key, fields = _key(row)
+    fresh = rows.row(row.tenant, key, encode(row), Version=row.version, **fields)
+    if row.version == 1:
+        return TransactionOperation.CREATE, fresh
+    found = table.get(row.tenant, key)
+    if found is None or int(found["Version"]) != row.version - 1:
+        raise Conflict(f"{key} is no longer at version {row.version - 1}")
+    unchanged = {"etag": found.metadata["etag"], "match_condition": MatchConditions.IfNotModified}
+    return TransactionOperation.UPDATE, fresh, {"mode": UpdateMode.REPLACE, **unchanged}
 
 
 def _key(row: Account | Lease | Draw) -> tuple[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Tasks, outbox, journal and approvals in one Azure table: one transaction writes what one decision said.
+"""Tasks, outbox, journal and approvals in one Azure table: one transaction writes what one decision said and posts.
 
 Rows that must not have moved are changed under the ETag they were read with; rows that must not exist are created.
 """
@@ -12,6 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableTransactionError, TransactionOperation, UpdateMode
 
 from azure.fabric.adapters import rows
+from azure.fabric.adapters.ledger import posted
 from azure.fabric.adapters.verdicts import verdicts
 from shared.core.approval import Approval
 from shared.core.journal import Entry
@@ -94,6 +95,8 @@ class TableTasks:
     def commit(self, change: Change) -> None:
         """Write all of a decision or nothing; Conflict or Duplicate when it came too late."""
         operations = [*self._claim(change), *self._task(change), *self._events(change), *self._belongings(change)]
+        if change.posting is not None:
+            operations += posted(self._table, change.posting)
         rows.check_size([operation[1] for operation in operations])
         try:
             with verdicts("the table"):
@@ -103,7 +106,7 @@ class TableTasks:
                 raise
             if change.claim is not None and error.index == 0:
                 raise Duplicate(f"{change.claim} was handled before") from error
-            raise Conflict(f"task {change.task.id} or its entity was changed by somebody else") from error
+            raise Conflict(f"task {change.task.id}, its entity or its money was changed by somebody else") from error
 
     def _claim(self, change: Change) -> Iterator[Operation]:
         if change.claim is None:
