@@ -14,12 +14,11 @@ from typing import Any
 from benchmarks.material import PERSON, TENANT, licences
 from benchmarks.runner import Effort, Row, at_least, at_most, in_turns
 from local.clock import RealClock
-from local.clouds import aws
 from local.engine import Engine
 from local.sqlite.database import Database
 
 _ACCEPTED = 202
-_WRITTEN = ("tasks", "sequences", "inbox", "messages")
+_WRITTEN = ("tasks", "sequences", "inbox", "messages", "ledger_leases")
 _MILLI = 1e3
 
 
@@ -58,7 +57,7 @@ def _submissions(home: Path, size: int) -> list[float]:
         took = []
         for number, body in enumerate(bodies):
             began = time.perf_counter()
-            status, _ = aws.call_api(
+            status, _ = engine.call_api(
                 "POST",
                 "/tasks",
                 claims={"sub": PERSON, "tenant": TENANT},

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from local import asl, wiring
 from local.clouds import aws, gcp
@@ -69,6 +69,11 @@ class Engine:
         self._open.close()
         self.azure.close()
         self.database.close()
+
+    def call_api(self, method: str, path: str, **asked: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  passed on
+        """Send a request through API Gateway, as `clouds.aws.call_api` does; its effects commit together."""
+        with self.database.transaction():  # no request calls a model: nothing is paid for that could be undone
+            return aws.call_api(method, path, **asked)
 
     def work(self, heard: Callable[[Message], None] = _ignore, *, patience: float = 60.0) -> bool:
         """Deliver until nothing is due, waiting up to `patience` seconds for what is due soon.

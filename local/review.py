@@ -10,7 +10,6 @@ from itertools import count, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from local.clouds import aws
 from local.corpus import Item, Outcome, referenced
 from local.told import Told, added
 from local.wiring import TENANT
@@ -84,7 +83,7 @@ class Review:
             "documents": [item.ref.model_dump(mode="json") for item in group if item.ref],
             "taxonomy": self.taxonomy.model_dump(mode="json"),
         }
-        status, answer = aws.call_api(
+        status, answer = self.engine.call_api(
             "POST",
             "/tasks",
             claims=claims(self.person),

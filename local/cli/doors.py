@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import urlencode
@@ -107,7 +108,7 @@ def doors(home: Path, where: Place) -> Iterator[Doors]:
             ask=asked_here,
             settle=_settled_here,
             letters=engine.broker.dead_letters,
-            api=_api_here,
+            api=partial(_api_here, engine),
             documents=lambda: nullcontext(engine.documents),
             bring=lambda item, _: _found_by(engine, item),
             go_on=lambda: go_on(engine),
@@ -128,6 +129,7 @@ def _settled_here(decision: dict[str, Any], person: str) -> tuple[int, dict[str,
 
 
 def _api_here(
+    engine: Engine,
     method: str,
     path: str,
     *,
@@ -137,10 +139,9 @@ def _api_here(
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Ask the API of the fabric that is open in this process."""
-    from local.clouds import aws  # noqa: PLC0415
     from local.review import claims  # noqa: PLC0415
 
-    return aws.call_api(method, path, claims=claims(person), body=body, query=query, headers=headers)
+    return engine.call_api(method, path, claims=claims(person), body=body, query=query, headers=headers)
 
 
 def _found_by(engine: Engine, item: Item) -> Item:

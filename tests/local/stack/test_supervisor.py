@@ -241,7 +241,7 @@ def test_an_interrupted_up_leaves_nothing(folder: Path, root: Path) -> None:
         assert any(line == "never starting\n" for line in running.stdout)
         mark = state.load(folder).mark
         running.send_signal(signal.SIGINT)
-        running.wait(timeout=30)
+        running.wait(timeout=120)
     assert running.returncode != 0
     assert processes.marked(mark) == []
     assert not state.load(folder).lives("first")
