@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from benchmarks.limiters import NAMES, Limiters, find
+from benchmarks.limiters import ENVIRONMENT, NAMES, Limiters
 from benchmarks.runner import Bench, Effort, Row, at_most, in_turns
 from shared.core.buckets import NEVER_USED, Bucket, Rate, take
 from shared.core.granting import Ask, grant
@@ -37,7 +37,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     """Measure the decision with the lease, then the rates next to each peer."""
     times, repeats = effort.pick(full=20_000, quick=5_000, tiny=5), _MORE * effort.repeats
     yield _next_to_the_least(times, repeats)
-    python = find() if effort.peers else None
+    python = ENVIRONMENT.find() if effort.peers else None
     if python is None:
         reason = "its environment could not be made" if effort.peers else "not asked for, --peers does"
         yield from (Row(f"{_RATES}, {name}", "µs", (), name, target=at_most(1.0), note=reason) for name in NAMES)

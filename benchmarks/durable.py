@@ -14,7 +14,7 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from benchmarks.dbos import Dbos, find
+from benchmarks.dbos import ENVIRONMENT, Dbos
 from benchmarks.runner import Effort, Row, Target, at_least, in_turns
 from local.durable.store import Store
 from local.functions_host import FunctionsHost
@@ -54,7 +54,7 @@ def _limit(effort: Effort, kind: str, steps: int, count: int, homes: Iterator[Pa
 
 def _next_to_dbos(effort: Effort, count: int, homes: Iterator[Path]) -> Iterator[Row]:
     targets = {"chain": at_least(3.0), "fan": at_least(5.0)}
-    python = find() if effort.peers else None
+    python = ENVIRONMENT.find() if effort.peers else None
     if python is None:
         reason = "its environment could not be made" if effort.peers else "not asked for, --peers does"
         for kind, target in targets.items():

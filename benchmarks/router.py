@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import router_http
-from benchmarks.router_peers import INSTALL, Side, find
+from benchmarks.router_peers import ENVIRONMENT, Side
 from benchmarks.runner import Effort, Row, Target, at_most, in_turns
 
 _ROOT = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ _THEIRS = {
 
 def rows(effort: Effort) -> Iterator[Row]:
     """Measure calls, memory, imports and requests over HTTP."""
-    python = find() if effort.peers else None
+    python = ENVIRONMENT.find() if effort.peers else None
     if python is None:
         yield from _alone(effort)
         return
@@ -99,7 +99,8 @@ def _alone(effort: Effort) -> Iterator[Row]:
         kinds = {kind: _Calls(ours, kind, _many(effort)) for kind in _NAMES}
         for kind, samples in zip(kinds, in_turns(effort.repeats, *kinds.values()), strict=True):
             yield Row(_NAMES[kind], "µs", samples, note=_OURS[kind])
-    reason = f"its environment could not be made; by hand: {INSTALL}" if effort.peers else "not asked for, --peers does"
+    missing = f"its environment could not be made; by hand: {ENVIRONMENT.install}"
+    reason = missing if effort.peers else "not asked for, --peers does"
     for name, target in ((_NAMES["traced"], _TARGET), (router_http.NAME, router_http.TARGET)):
         yield Row(f"{name}, LiteLLM", "", (), "LiteLLM", (), target, f"Skipped: {reason}.")
 
