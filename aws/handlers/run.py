@@ -11,13 +11,10 @@ from aws.adapters.telemetry import count, note
 from aws.verdicts import buried, unforeseen
 from aws.wire import Json, failures, sqs_body
 from aws.wiring import ports, starts
-from shared.core.routes import Route, routes
-from shared.core.task import Status
+from shared.app.tasks import to_start
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent, Transient
 from shared.events.catalog import AnyEvent, parse
-
-_STARTS = frozenset({Status.PLACED, Status.RUNNING})  # running: an earlier delivery ended before it was acknowledged
 
 
 def run(event: Json, _context: object = None) -> Json:
@@ -48,12 +45,10 @@ def _handled(record: Json) -> bool:
 
 
 def _start(event: AnyEvent) -> None:
-    """Start the pipeline of a placed task under its run's name, unless that run is over or parked by now."""
-    if Route.PIPELINE not in routes(event):
-        raise Permanent(f"{event.type} starts no pipeline on AWS", code="no-route")
-    task = ports().tasks.load(event.tenant, event.taskid)
-    if task.status not in _STARTS or task.run != event.data.run:
-        note("nothing to start any more", tenant=task.tenant, task=task.id)
+    """Start the pipeline of a placed task under its run's name."""
+    task = to_start(ports(), event)
+    if task is None:
+        note("nothing to start any more", tenant=event.tenant, task=event.taskid)
         return
     starts().start(task.workflow, task.run_id, pipeline_input(task.tenant, task.id, 0, task.run))
     count("PipelinesStarted")

@@ -15,6 +15,7 @@ from shared.core.approval import Approval, withdraw
 from shared.core.decision import Decision
 from shared.core.granting import Ask
 from shared.core.pricing import most_tokens, worst_case
+from shared.core.routes import Route, routes
 from shared.core.workflow import workflow
 from shared.errors import Forbidden, Permanent
 from shared.events.catalog import AnyEvent, Cause
@@ -106,6 +107,19 @@ def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
     if event.type not in {"task.admitted", "task.resumed"}:
         return None
     return change(ports, Cause.of(event, source), tasks.place, claim=f"dispatch:{event.id}")
+
+
+def to_start(ports: Ports, event: AnyEvent) -> Task | None:
+    """Return the task whose pipeline a placement asks for, or None when its run is over, parked or another one by now.
+
+    A run that has begun is started again: an earlier delivery may have ended before it was acknowledged. Raises
+    Permanent for an event that asks for no pipeline.
+    """
+    if Route.PIPELINE not in routes(event):
+        raise Permanent(f"{event.type} starts no pipeline on AWS", code="no-route")
+    task = ports.tasks.load(event.tenant, event.taskid)
+    waits = task.status in {tasks.Status.PLACED, tasks.Status.RUNNING} and task.run == event.data.run
+    return task if waits else None
 
 
 def cancel(ports: Ports, tenant: str, task: str, by: str, reason: str, *, source: str) -> Task:
