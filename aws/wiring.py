@@ -3,6 +3,7 @@
 AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
 PROVIDER_SECRETS is the ARN of a secret: a JSON object of the variables that the policy's candidates name as their
 credentials. It is read when the first call needs one; a variable that is set here goes before.
+EGRESS names networks, such as `10.1.0.0/16`, where models may be asked besides the public internet.
 
 The forwarder alone reads where the neighbours are and how to get a token for each:
 REVIEWS_URL    https://<app>.azurewebsites.net/api/reviews; empty: there is no Azure (yet)
@@ -85,6 +86,8 @@ def amazon() -> Ports:
     from aws.adapters.secrets import Secrets  # noqa: PLC0415
     from aws.adapters.settings import DynamoSettings  # noqa: PLC0415
     from providers.deployments import Deployments  # noqa: PLC0415
+    from providers.egress import egress  # noqa: PLC0415
+    from providers.http import Pool  # noqa: PLC0415
     from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.nearby import Nearby  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
@@ -117,7 +120,7 @@ def amazon() -> Ports:
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
         documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
-        models=Deployments(lambda: policy().candidates, secrets),
+        models=Deployments(lambda: policy().candidates, secrets, Pool(egress(os.environ.get("EGRESS", "")))),
         pipelines=ExpressPipelines(_express(), {"document-review": os.environ["STATE_MACHINE_ARN"]}),
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),

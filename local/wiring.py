@@ -22,7 +22,9 @@ from local.sqlite.records import SqliteRecords
 from local.sqlite.settings import SqliteSettings
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
 from providers.deployments import Deployments
+from providers.egress import LOOPBACK, Egress, egress
 from providers.embedders import embedder
+from providers.http import Pool
 from shared.app.learned import Learned
 from shared.app.nearby import Nearby
 from shared.app.recent import Recent
@@ -75,7 +77,7 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         journal=SqliteJournal(database),
         approvals=SqliteApprovals(database),
         documents=LocalDocuments(database),
-        models=Deployments(lambda: policy().candidates, os.environ),
+        models=Deployments(lambda: policy().candidates, os.environ, Pool(_egress())),
         pipelines=pipelines,
         records=SqliteRecords(database),
         ledger=SqliteLedger(database),
@@ -87,3 +89,8 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         dead_letters=SqliteDeadLetters(database),
         nearby=Nearby(embedder(os.environ.get("AGENTFABRIC_EMBEDDER", "lexical"))),
     )
+
+
+def _egress() -> Egress:
+    """Return where models may be asked: on the internet, in the networks that EGRESS names, and on this machine."""
+    return Egress((*egress(os.environ.get("EGRESS", "")).networks, *LOOPBACK))

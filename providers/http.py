@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from providers.egress import Egress
 from shared.core.completion import NoAnswer, Quota
 from shared.errors import FabricError, Permanent, Throttled
 from shared.events.strict import load_object
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 4 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+_CONNECTIONS = 16
 _PIECE = 64 * 1024
 _NOT_TOLD = 5.0  # seconds; a provider that throttles and does not say for how long
 _LONGEST = 86_400.0
@@ -57,9 +59,14 @@ class Web(Protocol):
 
 @dataclass(slots=True)
 class Pool:
-    """`Web` over urllib3: connections are kept, proxies and redirects are not followed."""
+    """`Web` over urllib3: connections are kept, proxies and redirects are not followed.
 
+    A connection is made to an address that `egress` allows; `resolve` says which a host has, nothing asks twice.
+    """
+
+    egress: Egress = field(default_factory=Egress)
     clock: Callable[[], float] = time.monotonic
+    resolve: Callable[[str, int], Sequence[str]] | None = None
     _manager: urllib3.PoolManager | None = field(default=None, init=False)
 
     def post(self, request: Request, *, total: float, idle: float) -> Response:
@@ -67,8 +74,9 @@ class Pool:
         import urllib3  # noqa: PLC0415  a process that asks nobody does not pay for it
         from urllib3 import exceptions as failures  # noqa: PLC0415
 
+        self.egress.check_url(request.url)
         if self._manager is None:
-            self._manager = urllib3.PoolManager(maxsize=16)
+            self._manager = self._made()
         until = self.clock() + total
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, total), read=total)
         try:
@@ -97,6 +105,11 @@ class Pool:
         finally:
             response.close()  # gives back a connection whose response was read to its end, and cuts any other
         return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+
+    def _made(self) -> urllib3.PoolManager:
+        from providers import connections  # noqa: PLC0415  it needs urllib3
+
+        return connections.manager(self.egress, self.resolve or connections.resolve, connections=_CONNECTIONS)
 
     def _read(self, response: urllib3.BaseHTTPResponse, until: float, idle: float) -> bytes:
         pieces: list[bytes] = []

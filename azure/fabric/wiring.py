@@ -5,6 +5,7 @@ HOME_URL           the home store's API on another cloud; without it the home is
 HOME_AUDIENCE      whom the managed identity's token is for, as the home's authorizer wants it
 HOME_TOKEN         file:///… or http://127.0.0.1:…, where a token is found instead; for one machine
 AGENTFABRIC_AUTH   `none` believes identity headers without App Service authentication; for one machine, on loopback
+EGRESS             networks, such as 10.1.0.0/16, where models may be asked besides the public internet
 PIPELINES          "module:callable" yields the way to AWS; only where the home is here
 """
 
@@ -126,6 +127,8 @@ def storage() -> Ports:
     from azure.fabric.adapters.queues import StorageQueues  # noqa: PLC0415
     from azure.fabric.adapters.settings import TableSettings  # noqa: PLC0415
     from providers.deployments import Deployments  # noqa: PLC0415
+    from providers.egress import egress  # noqa: PLC0415
+    from providers.http import Pool  # noqa: PLC0415
     from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
@@ -143,7 +146,7 @@ def storage() -> Ports:
         journal=tables.TableJournal(table),
         approvals=tables.TableApprovals(table),
         documents=BlobDocuments(ContainerClient.from_connection_string(account, CONTAINER)),
-        models=Deployments(lambda: policy().candidates, os.environ),
+        models=Deployments(lambda: policy().candidates, os.environ, Pool(egress(os.environ.get("EGRESS", "")))),
         pipelines=cast("Pipelines", _named(os.environ["PIPELINES"])()),
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=TableLedger(table),

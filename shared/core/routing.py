@@ -44,7 +44,9 @@ class Candidate(BaseModel):
     model: str = Field(min_length=1, max_length=200)
     region: str = Field(default="", max_length=64)
     kind: Kind = "on-demand"
-    url: str = Field(default="", max_length=500, pattern=r"^(https://|http://127\.0\.0\.1[:/]|$)")
+    url: str = Field(
+        default="", max_length=500, pattern=r"^(https://[^@\\\s]+|http://127\.0\.0\.1(:[0-9]{1,5})?(/[^@\\\s]*)?|)$"
+    )
     credential: str = Field(default="", pattern=r"^([A-Z][A-Z0-9_]*)?$")
     context: _Count = 128_000
     tokens_in: _Price

@@ -14,7 +14,7 @@ from local.model_server.service import ModelService
 from providers.deployments import Deployments
 from shared.core.completion import Completion, Prompt
 from shared.core.routing import Candidate
-from tests.providers.reaching import KEY, PATHS, SECRETS
+from tests.providers.reaching import KEY, PATHS, SECRETS, here
 
 
 class Reach:
@@ -40,7 +40,7 @@ class Reach:
 
     def ask(self, candidate: Candidate, prompt: Prompt) -> Completion:
         """Ask the candidate."""
-        return Deployments(lambda: {candidate.name: candidate}, SECRETS).complete(prompt)
+        return Deployments(lambda: {candidate.name: candidate}, SECRETS, here()).complete(prompt)
 
     def failing(self, provider: str, **phase: object) -> Candidate:
         """Return a candidate whose server misbehaves like this."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from providers.egress import LOOPBACK, Egress
+from providers.http import Pool
 from shared.core.completion import ClassProfile, Prompt
 
 KEY = "MODELS_KEY"
@@ -26,3 +28,8 @@ PROMPT = Prompt(
     deployment="one",
     reference="draw-7",
 )
+
+
+def here() -> Pool:
+    """Return a web that may ask this machine."""
+    return Pool(Egress(LOOPBACK))

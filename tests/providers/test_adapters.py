@@ -13,7 +13,7 @@ from shared.core.answers import complaint
 from shared.core.routing import EMBEDDED
 from shared.errors import NotFound, Permanent
 from shared.models.extractive import Extractive
-from tests.providers.reaching import KEY, PROMPT, PROVIDERS, SCHEMA, SECRETS
+from tests.providers.reaching import KEY, PROMPT, PROVIDERS, SCHEMA, SECRETS, here
 
 if TYPE_CHECKING:
     from tests.providers.conftest import Reach
@@ -94,7 +94,7 @@ def test_a_reloaded_policy_is_heeded(reach: Reach) -> None:
     """A candidate that changed is asked as it is now."""
     before, after = reach.candidate("openai"), reach.candidate("gemini")
     policy = {"one": before}
-    models = Deployments(lambda: policy, SECRETS)
+    models = Deployments(lambda: policy, SECRETS, here())
     models.complete(PROMPT)
     policy["one"] = after
     models.complete(PROMPT)

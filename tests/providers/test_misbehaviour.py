@@ -16,7 +16,7 @@ from shared.core.answers import complaint
 from shared.core.completion import NoAnswer
 from shared.core.phrasing import said
 from shared.errors import Permanent, Throttled
-from tests.providers.reaching import PROMPT, PROVIDERS, SCHEMA, SECRETS
+from tests.providers.reaching import PROMPT, PROVIDERS, SCHEMA, SECRETS, here
 
 if TYPE_CHECKING:
     from shared.core.routing import Candidate
@@ -27,7 +27,7 @@ class Cut:
     """A web that hands on the first bytes of each response, as if it were all."""
 
     def __init__(self, most: int) -> None:
-        self._web = http.Pool()
+        self._web = here()
         self.most = most
         self.whole: Response | None = None
 

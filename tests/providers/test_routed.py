@@ -17,7 +17,7 @@ from shared.core.routing import embedded, routes
 from shared.errors import Permanent, Transient
 from shared.events.routing import ModelRouted
 from shared.models.extractive import Extractive
-from tests.providers.reaching import KEY, PROMPT, PROVIDERS, SECRETS
+from tests.providers.reaching import KEY, PROMPT, PROVIDERS, SECRETS, here
 
 if TYPE_CHECKING:
     from shared.core.routing import Candidate
@@ -30,7 +30,7 @@ def routed(*candidates: Candidate) -> Router:
     """Return a router over these."""
     named = {one.name: one for one in candidates}
     known = routes(candidates)
-    return Router(Deployments(lambda: named, SECRETS), lambda: known, time.time)
+    return Router(Deployments(lambda: named, SECRETS, here()), lambda: known, time.time)
 
 
 def test_a_malformed_answer_is_repaired_then_another_provider_answers(reach: Reach) -> None:

@@ -29,6 +29,7 @@ _PARAMETERS = {
     "InteractiveConcurrency": "0",  # a bound that comes from a parameter is a text here, and stops the poller
     "BackgroundConcurrency": "0",
     "JwtAudience": AUDIENCE,
+    "Egress": "127.0.0.0/8",  # the model server is on this machine
 }
 _FACTS = {
     "StateMachineArn": "STATE_MACHINE_ARN",
