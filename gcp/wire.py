@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from werkzeug.exceptions import HTTPException
 
 from shared.errors import FabricError, Permanent
-from shared.events.catalog import explain
+from shared.events.catalog import checked
+from shared.events.strict import load_object
 from shared.problems import MEDIA_TYPE, code_of, problem, retry_after, status_of
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class Push(BaseModel):
 def unwrap(body: bytes) -> Message:
     """Return the message in a push envelope; Permanent when it is none."""
     try:
-        return Push.model_validate_json(body).message
-    except ValidationError as error:
-        raise explain(error, code="broken-envelope") from error
+        said = load_object(body)
+    except Permanent as error:
+        raise Permanent(str(error), code="broken-envelope") from error
+    return checked(Push, said, code="broken-envelope").message
 
 
 def read_body(request: Request, *, most: int = MAX_BODY) -> bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, model_validator
 
 from aws.adapters.pipelines import StillRunning
 from aws.adapters.telemetry import count
@@ -38,7 +38,17 @@ _ITSELF = frozenset({"oversize", "too-deep"})  # what is wrong with the content,
 
 # The models that come in were written by these same models on another cloud; ids are theirs to judge.
 _Told = Annotated[AnyEvent, PlainValidator(event_of)]
+_TENANT: TypeAdapter[str] = TypeAdapter(Tenant)
+_TASK_ID: TypeAdapter[str] = TypeAdapter(TaskId)
+Owned = AnyEvent | Approval | Entry | Account | Lease | Draw
 _Limit = Annotated[int, Field(ge=1, le=_MOST_LISTED)]
+
+
+def _check_owner(tenant: str, *rows: Owned) -> None:
+    """Raise ValueError unless that is a tenant's name, which no key can be broken with, and all rows are theirs."""
+    _TENANT.validate_python(tenant)
+    if any(row.tenant != tenant for row in rows):
+        raise ValueError("what is written together belongs to one tenant")
 
 
 class Asked(BaseModel):
@@ -188,6 +198,17 @@ class Posted(Asked):
     lease: Annotated[Lease, _row(lease_from)] | None
     draw: Annotated[Draw, _row(draw_from)] | None
 
+    @model_validator(mode="after")
+    def _is_one_tenants(self) -> Self:
+        rows = self.rows()
+        if rows:
+            _check_owner(rows[0].tenant, *rows)
+        return self
+
+    def rows(self) -> list[Account | Lease | Draw]:
+        """Return the rows there are."""
+        return [row for row in (self.account, self.lease, self.draw) if row is not None]
+
     def posting(self) -> Posting:
         """Return it as the ports take it."""
         return Posting(self.account, self.lease, self.draw)
@@ -203,6 +224,13 @@ class Decided(Asked):
     entry: Entry | None = None
     approvals: tuple[Approval, ...] = ()
     posting: Posted | None = None
+
+    @model_validator(mode="after")
+    def _is_one_tenants(self) -> Self:
+        money = self.posting.rows() if self.posting else []
+        _check_owner(self.task.tenant, *self.events, *self.approvals, *filter(None, [self.entry]), *money)
+        _TASK_ID.validate_python(self.task.id)
+        return self
 
 
 def _post(mine: Ports, asked: Posted) -> Json:

@@ -6,7 +6,6 @@ the type and the message of what it raised; a message may lead with its verdict'
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import Permanent
+from shared.events.strict import load_object
 
 if TYPE_CHECKING:
     from shared.core.workflow import Workflow
@@ -64,9 +64,7 @@ def explain_fault(fault: Fault) -> tuple[str, str]:
 def _said(fault: Fault) -> tuple[str, str]:
     """Return the type and the message of what a function raised, or the engine's own words."""
     try:
-        told = json.loads(fault.cause)
-    except ValueError:
-        return fault.error, fault.cause
-    if not isinstance(told, dict):
+        told = load_object(fault.cause)
+    except Permanent:
         return fault.error, fault.cause
     return fault.error or str(told.get("errorType", "")), str(told.get("errorMessage", ""))

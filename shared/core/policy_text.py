@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +17,7 @@ from shared.errors import Permanent
 from shared.events.ids import Tenant
 from shared.events.limits import shown
 from shared.events.strict import load_object
+from shared.events.strict_toml import load_toml
 
 MOST_CHARACTERS = 256 * 1024
 _MOST_PROBLEMS = 10
@@ -64,9 +64,9 @@ def table(text: str) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         raise _bad(f"{len(text)} characters are too many, {MOST_CHARACTERS} may be")
     try:
-        said = load_object(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-        json.dumps(said, allow_nan=False)
-    except (Permanent, ValueError, TypeError, RecursionError) as error:  # no date, no NaN, nothing bottomless
+        said = load_object(text) if text.lstrip().startswith("{") else load_toml(text, most=MOST_CHARACTERS)
+        json.dumps(said)
+    except (Permanent, TypeError, RecursionError) as error:  # TOML has dates, a policy has none
         raise _bad(f"not a policy: {error}") from error
     return said
 

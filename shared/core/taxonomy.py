@@ -5,13 +5,14 @@ Knows the file's form and what it decides; reads no file (the text is an argumen
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import Permanent
+from shared.events.strict_toml import load_toml
 
+MOST_CHARACTERS = 256 * 1024
 UNKNOWN = "unknown"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -121,9 +122,9 @@ def _described(known: DocumentClass) -> str:
 def parse_taxonomy(text: str) -> Taxonomy:
     """Read a taxonomy from TOML; Permanent, saying what is wrong and where, when it is not one."""
     try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Permanent(f"not TOML: {error}", code="bad-taxonomy", where="taxonomy") from error
+        data = load_toml(text, most=MOST_CHARACTERS)
+    except Permanent as error:
+        raise Permanent(str(error), code="bad-taxonomy", where="taxonomy") from error
     try:
         return Taxonomy.model_validate(data)
     except ValidationError as error:

@@ -18,7 +18,7 @@ def load_object(body: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, A
     text = _text(body)
     _check_depth(text, max_depth)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_float=finite, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise Permanent(
             f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", code="broken-json"
@@ -67,10 +67,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """Return the number; Permanent when it is none that can be counted with."""
     number = float(text)
     if not isfinite(number):
-        raise Permanent(f"{shown(text)} is more than a number of JSON can be", code="broken-json")
+        raise Permanent(f"{shown(text)} is no number that can be counted with", code="broken-json")
     return number
 
 

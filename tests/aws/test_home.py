@@ -239,3 +239,30 @@ def test_every_verdict_keeps_its_code(stage: Stage) -> None:
     with using(replace(stage.ports, pipelines=Failing())):
         status, told = ask("pipelines.run", workflow="w", name="n", given=pipeline_input(TENANT, "t1", 0))
     assert (status, told["code"], told["detail"]) == (400, "document-missing", "w n 5")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("task", {"tenant": "local#tasks"}),
+        ("task", {"tenant": "loc\0al"}),
+        ("task", {"id": "a#b"}),
+        ("entry", {"tenant": "other"}),
+        ("approvals", {"tenant": "other"}),
+    ],
+)
+def test_what_is_written_together_is_one_tenants(stage: Stage, part: str, changes: Json) -> None:
+    """A commit with a separator in a name, or with rows of two tenants, is refused and writes nothing."""
+    task = stage.submitted()
+    entry = {"tenant": TENANT, "task": task.id, "document": 0, "step": "a", "tool": "a", "input_sha256": "b"}
+    asked: dict[str, Any] = {"task": task.model_dump(mode="json"), "entry": entry, "approvals": []}
+    policy = {"levels": [{"approvers": ["reviewer"], "wait": 1}]}
+    named = dict.fromkeys(("id", "entity", "name", "reason", "digest", "requested_by"), "x")
+    moments = {"requested_at": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"}
+    approval = named | moments | {"tenant": TENANT, "task": task.id, "run": 1, "document": 0, "policy": policy}
+    asked["approvals"] = [approval | (changes if part == "approvals" else {})]
+    asked |= {part: asked[part] | changes} if part != "approvals" else {}
+    before = stage.written()
+    status, told = ask("tasks.commit", expected=task.version, events=[], **asked)
+    assert (status, told["code"]) == (400, "not-understood")
+    assert stage.written() == before
