@@ -34,7 +34,10 @@ class Fabric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """The few ports that operators need. `text` is the policy as it is written, `put` writes another one."""
+    """The few ports that operators need. `text` is the policy as it is written, `put` writes another one.
+
+    `revision` counts its writings where they are counted; a file's are not, and are 0.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -42,6 +45,7 @@ class Controls:
     now: Callable[[], datetime]
     text: Callable[[], str]
     put: Callable[[str], Policy]
+    revision: Callable[[], int] = lambda: 0
 
     @property
     def tenants(self) -> Mapping[str, TenantPolicy]:
@@ -118,6 +122,7 @@ def _on_a_cloud(settings: Settings, ledger: Ledger, tell: Callable[[str], None])
         now=_now,
         text=lambda: _first(policies.written(settings, policies.NAME), _as_toml(seed)),
         put=lambda text: policies.change(settings, text),
+        revision=lambda: settings.read(policies.NAME).version,
     )
 
 

@@ -28,6 +28,13 @@ class Made(NamedTuple):
     candidates: int
 
 
+class Trail(NamedTuple):
+    """What operators did, in its order, and what is wrong with that; nothing is wrong: empty."""
+
+    deeds: Sequence[Mapping[str, Any]]
+    wrong: str
+
+
 class Still(NamedTuple):
     """What is still stopped."""
 
@@ -59,6 +66,10 @@ class Desk(Protocol):
         """Let work go on and return what is still stopped."""
         ...
 
+    def trail(self) -> Trail:
+        """Return who did what, and whether that is the whole truth."""
+        ...
+
     def quiet(self, scope: Scope, name: str) -> bool:
         """Tell whether no such call is out; whoever just stopped it lets half a second pass."""
         ...
@@ -77,8 +88,9 @@ class Call(Protocol):
 class AtHand:
     """The stores themselves."""
 
-    def __init__(self, controls: Controls) -> None:
+    def __init__(self, controls: Controls, person: str) -> None:
         self._controls = controls
+        self._person = person
 
     def text(self) -> str:
         """Return the policy as it is written."""
@@ -86,7 +98,11 @@ class AtHand:
 
     def put(self, text: str) -> Made:
         """Put another one in force."""
-        made = self._controls.put(text)
+        from shared.app import operating  # noqa: PLC0415
+
+        mine = self._controls
+        operating.note_policy(mine.settings, text, mine.revision() + 1, by=self._person, at=mine.now())
+        made = mine.put(text)
         return Made(made.version, len(made.tenants), len(made.candidates))
 
     def tenants(self) -> Sequence[Mapping[str, Any]]:
@@ -105,7 +121,7 @@ class AtHand:
         """Let work go on and return what is still stopped."""
         from shared.app import switches  # noqa: PLC0415
 
-        switches.start(self._controls, scope, name)
+        switches.start(self._controls, scope, name, by=self._person)
         return [Still(one.stops, one.by, one.reason) for one in switches.switched(self._controls)]
 
     def quiet(self, scope: Scope, name: str) -> bool:
@@ -113,6 +129,16 @@ class AtHand:
         from shared.app import switches  # noqa: PLC0415
 
         return switches.quiet(self._controls, scope, name)
+
+    def trail(self) -> Trail:
+        """Return who did what, and whether that is the whole truth."""
+        from shared.app import operating, trail  # noqa: PLC0415
+
+        settings, found = self._controls.settings, list[Mapping[str, Any]]()
+        while page := trail.deeds(settings, after=len(found)):
+            found += [deed.model_dump(mode="json") for deed in page]
+        held = trail.check(settings, *operating.CHANGED)
+        return Trail(found, _wrong(held.broken, held.unnoted))
 
 
 class OverTheApi:
@@ -160,6 +186,23 @@ class OverTheApi:
     def quiet(self, scope: Scope, name: str) -> bool:
         """Tell whether no such call can be out any more."""
         return bool(_accepted(*self._call("GET", f"/operator/quiet?{_part(scope, name)}"))["quiet"])
+
+    def trail(self) -> Trail:
+        """Return who did what, page by page, and whether that is the whole truth."""
+        found: list[Mapping[str, Any]] = []
+        path = "/operator/trail?limit=100"
+        while True:
+            answer = _accepted(*self._call("GET", path))
+            found += answer["deeds"]
+            if answer["next"] is None:
+                return Trail(found, _wrong(answer["checked"]["broken"], answer["checked"]["unnoted"]))
+            path = answer["next"]
+
+
+def _wrong(broken: int | None, unnoted: Sequence[str]) -> str:
+    if broken is not None:
+        return f"number {broken} is not what was written"
+    return f"{' and '.join(unnoted)}: what is in force was written by nobody who is named here" if unnoted else ""
 
 
 def _part(scope: Scope, name: str) -> str:

@@ -6,6 +6,7 @@ What is decided here concerns every tenant, so no tenant is asked for and none c
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from aws.adapters.telemetry import count, note
 from aws.verdicts import http
 from aws.wire import Json, Request, answer, operator_request
 from aws.wiring import ports
-from shared.app import operating, switches
+from shared.app import operating, switches, trail
 from shared.core.switches import Scope
 from shared.errors import Permanent
 from shared.events.catalog import checked
@@ -37,6 +38,15 @@ class Page(BaseModel):
     limit: int = Field(default=_DEFAULT_PAGE, ge=1, le=100)
     after: str = Field(default="", max_length=80)
     name: str = Field(default="", max_length=80)
+
+
+class Deeds(BaseModel):
+    """Which deeds to list: so many of those after one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(default=_DEFAULT_PAGE, ge=1, le=100)
+    after: int = Field(default=0, ge=0)
 
 
 class Part(BaseModel):
@@ -70,7 +80,7 @@ def show_policy(_request: Request) -> Json:
 def put_policy(request: Request) -> Json:
     """PUT /operator/policy: the body is the whole policy; a broken one, or one made from an older, changes nothing."""
     before = _revision(request)
-    policy = operating.put_policy(_mine(), _text(request.body), before)
+    policy = operating.put_policy(_mine(), _text(request.body), before, by=request.person)
     count("PolicyChanged")
     note("policy changed", operator=request.person, version=policy.version)
     counted = {"tenants": len(policy.tenants), "candidates": len(policy.candidates)}
@@ -106,7 +116,7 @@ def stop(request: Request) -> Json:
 def start(request: Request) -> Json:
     """DELETE /operator/switches: let work go on, and say what is still stopped."""
     asked, mine = checked(Part, dict(request.query)), _mine()
-    switches.start(mine, asked.scope, asked.name)
+    switches.start(mine, asked.scope, asked.name, by=request.person)
     count("WorkStarted")
     note("work started", operator=request.person, scope=f"{asked.scope} {asked.name}".rstrip())
     return answer(200, {"switches": _shown(switches.switched(mine))})
@@ -116,6 +126,18 @@ def is_quiet(request: Request) -> Json:
     """GET /operator/quiet: whether no such call can be out any more."""
     asked = checked(Part, dict(request.query))
     return answer(200, {"quiet": operating.quiet(_mine(), asked.scope, asked.name)})
+
+
+def read_trail(request: Request) -> Json:
+    """GET /operator/trail: who changed what of this, page by page; on its last page, whether the whole of it holds."""
+    page, mine = checked(Deeds, dict(request.query)), _mine()
+    found = trail.deeds(mine.settings, after=page.after, limit=page.limit)
+    body: Json = {"deeds": [deed.model_dump(mode="json") for deed in found]}
+    if len(found) == page.limit:
+        query = urlencode({"limit": page.limit, "after": found[-1].number})
+        return answer(200, body | {"next": f"/operator/trail?{query}"})
+    held = trail.check(mine.settings, *operating.CHANGED)
+    return answer(200, body | {"next": None, "checked": {"intact": held.intact, **asdict(held)}})
 
 
 def _mine() -> Ports:
@@ -153,6 +175,7 @@ ROUTES = {
     "PUT /operator/switches": stop,
     "DELETE /operator/switches": start,
     "GET /operator/quiet": is_quiet,
+    "GET /operator/trail": read_trail,
 }
 
 handler = http(ROUTES, operator_request)

@@ -44,7 +44,8 @@ class With(StrEnum):
     SET = "set"
 
 
-def tenants(
+def tenants(  # noqa: PLR0913  an option each
+    person: Person,
     do: Annotated[Do, typer.Argument(help="List all, show one, or set its limits.")] = Do.LIST,
     name: Annotated[str, typer.Argument(help="Which tenant.")] = "",
     changes: Annotated[list[str] | None, typer.Argument(help="Limits, such as daily_budget=5000000.")] = None,
@@ -58,7 +59,7 @@ def tenants(
     from local import accounts  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
 
     _check_words(do, name, changes or [])
-    with _desk(home, on, where) as desk:
+    with _desk(home, on, where, person) as desk:
         if do is Do.SET:
             desk.put(_changed(desk, name, changes or []))
         found = desk.tenants()
@@ -101,6 +102,7 @@ def _named(facts: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
 
 
 def policy(
+    person: Person,
     do: Annotated[With, typer.Argument(help="Show the one written, check a file, or put one in force.")] = With.SHOW,
     file: Annotated[Path | None, typer.Argument(help="A policy, as TOML.")] = None,
     home: Home = HOME,
@@ -116,7 +118,7 @@ def policy(
         made = _valid(file, parse)
         typer.echo(f"in order: {_described(made.version, len(made.tenants), len(made.candidates))}")
         return
-    with _desk(home, on, where) as desk:
+    with _desk(home, on, where, person) as desk:
         if file is None:
             typer.echo(desk.text().rstrip("\n"))
         else:
@@ -171,6 +173,7 @@ def _wait(desk: Desk, scope: Scope, name: str, patience: float) -> None:
 
 
 def start(
+    person: Person,
     tenant: Tenant = "",
     workflow: Flow = "",
     home: Home = HOME,
@@ -181,13 +184,41 @@ def start(
 ) -> None:
     """Let go on what `stop` stopped."""
     scope, name = _meant(tenant, workflow, everything=everything)
-    with _desk(home, on, where) as desk:
+    with _desk(home, on, where, person) as desk:
         left = desk.start(scope, name)
     typer.echo("started" + "".join(f"; {one.stops} is still stopped by {one.by}: {one.reason}" for one in left))
 
 
+def trail(
+    person: Person,
+    home: Home = HOME,
+    on: On = Fabric.HERE,
+    where: Where = Place.EMBEDDED,
+    *,
+    as_json: Json = False,
+) -> None:
+    """See who changed policy, tenants or switches, when and why; exit code 1 when that is not the whole truth."""
+    with _desk(home, on, where, person) as desk:
+        found = desk.trail()
+    for deed in found.deeds:
+        if as_json:
+            print_json(deed)
+        else:
+            typer.echo(_told(deed))
+    if found.wrong:
+        raise Stop(found.wrong, FAILED)
+
+
+def _told(deed: Mapping[str, Any]) -> str:
+    from local.screen import printable  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
+
+    did = "set the policy" if deed["act"] == "policy" else f"{deed['act']} {deed['of']}: {deed['reason']}"
+    version = f"policy {deed['policy']}, {deed['digest'][:8]}"
+    return printable(f"{deed['number']}  {deed['at']}  {deed['by']}  {did}  ({version})")
+
+
 @contextmanager
-def _desk(home: Path, on: Fabric, where: Place, person: str = "operator") -> Iterator[Desk]:
+def _desk(home: Path, on: Fabric, where: Place, person: str) -> Iterator[Desk]:
     """Open the desk of the fabric that is meant."""
     from local.desks import AtHand, OverTheApi  # noqa: PLC0415  `agentfabric --help` should not load what few verbs need
 
@@ -197,7 +228,7 @@ def _desk(home: Path, on: Fabric, where: Place, person: str = "operator") -> Ite
         yield OverTheApi(api_of_the_stack(home, person))
         return
     with controls(on, home, _warn) as mine:
-        yield AtHand(mine)
+        yield AtHand(mine, person)
 
 
 def _meant(tenant: str, workflow: str, *, everything: bool) -> tuple[Scope, str]:

@@ -37,6 +37,7 @@ for verb in (
     limits.policy,
     limits.stop,
     limits.start,
+    limits.trail,
     develop.render,
     develop.schema,
     stack.up,

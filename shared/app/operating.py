@@ -11,22 +11,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.app import policy as policies
-from shared.app import switches
+from shared.app import switches, trail
 from shared.app.recent import EVERY, Recent
+from shared.app.trail import Doing
 from shared.core.buckets import level
 from shared.core.ledger import Book, windows_at
 from shared.core.policy_edit import toml_of
-from shared.core.policy_text import read
+from shared.core.policy_text import parse, read
 from shared.core.switches import stopped
 from shared.core.workflow import workflow
 from shared.errors import Conflict, NotFound, Permanent
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.app.switches import Controls
     from shared.core.policy import Policy, TenantPolicy
     from shared.core.switches import Scope, Switch
-    from shared.ports import Ports
+    from shared.ports import Ports, Settings
 
+CHANGED = (policies.NAME, switches.NAME)  # the settings that operators write
 _SEEN = 2 * EVERY  # by then every process goes by a switch, even one whose writing took a moment
 
 
@@ -62,13 +66,22 @@ def _seed(policy: Policy) -> str:
     return toml_of(json.dumps({"tenants": tenants}))
 
 
-def put_policy(ports: Ports, text: str, revision: int) -> Policy:
+def put_policy(ports: Ports, text: str, revision: int, *, by: str) -> Policy:
     """Put a policy in force instead of that revision; Permanent, and nothing changes, unless all of it is in order."""
     try:
+        policies.check_unmoved(ports.settings, revision)
+        note_policy(ports.settings, text, revision + 1, by=by, at=ports.now())
         return policies.change(ports.settings, text, instead_of=revision)
     except Conflict as moved_on:
         what = "it was changed since you read it; read it again and decide again"
         raise Permanent(what, code="conflict", where="policy") from moved_on
+
+
+def note_policy(settings: Settings, text: str, revision: int, *, by: str, at: datetime) -> Policy:
+    """Note that somebody is about to put a policy in force, and return it; Permanent unless all of it is in order."""
+    made = parse(text)
+    trail.note(settings, Doing("policy", "policy", by, text, revision, made.version), at)
+    return made
 
 
 def tenants(ports: Controls, *, limit: int | None = None, after: str = "") -> list[dict[str, Any]]:

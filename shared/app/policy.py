@@ -122,12 +122,18 @@ def change(settings: Settings, text: str, *, instead_of: int | None = None) -> P
     `instead_of` is the version it was made from; Conflict when another one is written by now.
     """
     policy = parse(text)
-    before = settings.read(NAME)
-    if instead_of not in {None, before.version}:
-        raise Conflict(f"the policy was written {before.version} times by now, not {instead_of}")
-    settings.write(Setting(NAME, text, before.version + 1))
+    before = settings.read(NAME).version if instead_of is None else check_unmoved(settings, instead_of)
+    settings.write(Setting(NAME, text, before + 1))
     keep(settings, text)
     return policy
+
+
+def check_unmoved(settings: Settings, revision: int) -> int:
+    """Return the revision; Conflict when the policy was written again since."""
+    now = settings.read(NAME).version
+    if now != revision:
+        raise Conflict(f"the policy was written {now} times by now, not {revision}")
+    return now
 
 
 def keep(settings: Settings, text: str) -> None:

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from shared.app import ledger
+from shared.app.trail import Doing, note
 from shared.core.switches import Scope, Switch, refuse, switches_in, text_of, without
 from shared.errors import Conflict, Transient
 from shared.ports import Setting
 
 if TYPE_CHECKING:
-    from shared.core.policy import TenantPolicy
+    from shared.core.policy import Policy, TenantPolicy
+    from shared.core.trail import Act
     from shared.ports import Ledger, Settings
 
 NAME = "switches"
@@ -44,6 +46,11 @@ class Controls(Protocol):
         ...
 
     @property
+    def policy(self) -> Callable[[], Policy]:
+        """The policy in force now."""
+        ...
+
+    @property
     def tenants(self) -> Mapping[str, TenantPolicy]:
         """What each tenant may do now."""
         ...
@@ -64,13 +71,14 @@ def switched(ports: Controls) -> tuple[Switch, ...]:
 def stop(ports: Controls, scope: Scope, name: str, *, by: str, reason: str) -> Switch:
     """Stop new calls; stopping what is stopped changes who did it and why."""
     made = Switch(scope=scope, name=name, reason=reason, by=by, since=ports.now())
-    _change(ports, lambda before: (*without(before, scope, name), made))
+    _change(ports, "stop", made, lambda before: (*without(before, scope, name), made))
     return made
 
 
-def start(ports: Controls, scope: Scope, name: str) -> None:
+def start(ports: Controls, scope: Scope, name: str, *, by: str) -> None:
     """Let work go on; starting what is not stopped changes nothing."""
-    _change(ports, lambda before: without(before, scope, name))
+    made = Switch(scope=scope, name=name, reason="started again", by=by, since=ports.now())
+    _change(ports, "start", made, lambda before: without(before, scope, name))
 
 
 def quiet(ports: Controls, scope: Scope, name: str) -> bool:
@@ -93,15 +101,31 @@ def _calls_out(ports: Controls, tenant: str, workflow: str) -> bool:
     return False
 
 
-def _change(ports: Controls, decide: Callable[[tuple[Switch, ...]], tuple[Switch, ...]]) -> None:
+def _version(ports: Controls) -> str:
+    """Return the policy's version; that nobody can read the policy is no reason not to stop."""
+    try:
+        return ports.policy().version
+    except Transient:
+        return ""
+
+
+def _change(
+    ports: Controls, act: Act, what: Switch, decide: Callable[[tuple[Switch, ...]], tuple[Switch, ...]]
+) -> None:
     for _ in range(_RACES):
         found = ports.settings.read(NAME)
         before = switches_in(found.text)
         after = decide(before)
         if after == before:
             return
+        fresh = Setting(NAME, text_of(after), found.version + 1)
+        note(
+            ports.settings,
+            Doing(act, what.stops, what.by, fresh.text, fresh.version, _version(ports), what.reason),
+            what.since,
+        )
         try:
-            ports.settings.write(Setting(NAME, text_of(after), found.version + 1))
+            ports.settings.write(fresh)
         except Conflict:
             continue
         return

@@ -84,7 +84,7 @@ def test_a_time_that_has_come_is_waited_for_no_longer(world: World) -> None:
     world.clock.wait(1)
     assert resumed(world) == 0
     assert next_due(world.ports) is None
-    switches.start(world.ports, "all", "")
+    switches.start(world.ports, "all", "", by="ann")
     world.clock.wait(1)
     assert resumed(world) == 1
 

@@ -50,7 +50,7 @@ def test_a_switch_stops_what_it_names(world: World, scope: Scope, name: str, *, 
     assert is_stopped(world)
     assert is_stopped(world, tenant="acme") is theirs
     assert is_stopped(world, workflow="other") is other
-    start(world.ports, scope, name)
+    start(world.ports, scope, name, by="ann")
     assert not is_stopped(world)
 
 
@@ -79,8 +79,8 @@ def test_stopping_twice_is_stopping_once(world: World) -> None:
     stop(world.ports, "all", "", by="bob", reason="still")
     (one,) = switched(world.ports)
     assert (one.by, one.reason, one.stops) == ("bob", "still", "everything")
-    start(world.ports, "all", "")
-    start(world.ports, "all", "")
+    start(world.ports, "all", "", by="ann")
+    start(world.ports, "all", "", by="ann")
     assert switched(world.ports) == ()
 
 
@@ -88,7 +88,7 @@ def test_switches_stay_apart(world: World) -> None:
     """Starting a tenant does not start what was stopped for everybody."""
     stop(world.ports, "all", "", by="ann", reason="a leak")
     stop(world.ports, "tenant", TENANT, by="ann", reason="a leak")
-    start(world.ports, "tenant", TENANT)
+    start(world.ports, "tenant", TENANT, by="ann")
     assert is_stopped(world)
 
 

@@ -236,6 +236,7 @@ def use_operator(cloud: Cloud) -> Callable[[], None]:
         "GET /operator/switches": [{}],
         "PUT /operator/switches": [{"body": '{"scope": "all", "reason": "a leak"}'}],
         "DELETE /operator/switches": [everything],
+        "GET /operator/trail": [{}],
         "GET /operator/quiet": [everything, {"queryStringParameters": {"scope": "tenant", "name": "local"}}],
     }
 

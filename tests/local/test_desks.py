@@ -51,8 +51,9 @@ def at_hand(ports: Ports) -> AtHand:
         now=mine.now,
         text=lambda: policies.written(mine.settings, policies.NAME) or f"[tenants.{TENANT}]\n",
         put=lambda text: policies.change(mine.settings, text),
+        revision=lambda: mine.settings.read(policies.NAME).version,
     )
-    return AtHand(controls)
+    return AtHand(controls, "ann")
 
 
 @pytest.fixture(params=["at hand", "over the API"])
@@ -153,3 +154,22 @@ def test_a_problem_is_the_verdict_it_was(status: int, problem: dict[str, Any], k
     with pytest.raises(kind) as told:
         OverTheApi(lambda *_, **__: (status, problem)).text()
     assert (type(told.value), str(told.value)) == (kind, problem.get("detail", f"the API answered {status}"))
+
+
+def test_what_was_done_is_told(desk: Desk, memory: Fabric) -> None:
+    """The trail tells who set the policy, stopped and started, and says when something was done past it."""
+    desk.put(POLICY)
+    desk.stop("all", "", by="ann", reason="a leak")
+    desk.start("all", "")
+    found = desk.trail()
+    assert [(deed["act"], deed["by"]) for deed in found.deeds] == [("policy", "ann"), ("stop", "ann"), ("start", "ann")]
+    assert not found.wrong
+    policies.change(as_is(memory.engine.ports).settings, "[tenants.mallory]\n")
+    assert desk.trail().wrong == "policy: what is in force was written by nobody who is named here"
+
+
+def test_a_long_trail_is_read_page_by_page(desk: Desk) -> None:
+    """Every deed is told, however many there are."""
+    for number in range(103):
+        desk.stop("all", "", by="ann", reason=f"{number}")
+    assert len(desk.trail().deeds) == 103
