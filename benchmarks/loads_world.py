@@ -249,7 +249,7 @@ class World:
 
     def _made(self, run: Run, route: Route, tokens_in: int) -> None:
         name, worst = f"draw-{next(self._numbers)}", route.cost(tokens_in, _OUT)
-        drawn = draws.draw(run.lease, None, DrawAsk(name, 0, "classify", route.name, worst, "", self.now))
+        drawn = draws.draw(run.lease, None, DrawAsk(name, 0, "classify", route.name, worst, "", self.now, 30.0))
         assert drawn.lease is not None
         run.lease = drawn.lease
         outcome = self.providers[route.name].call(self.now, self.chance)

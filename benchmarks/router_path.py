@@ -234,7 +234,7 @@ class Pocket:
     def draw(self, deployment: str, worst: int, _: Prompt) -> Ticket:
         """Put a call's worst case aside: the intent is in the journal."""
         name = f"{self.lease}.{self._question}"
-        asked = DrawAsk(name, 0, self.step, deployment, worst, self._question, self.now().timestamp())
+        asked = DrawAsk(name, 0, self.step, deployment, worst, self._question, self.now().timestamp(), 30.0)
         self.rows.post(draws.draw(self.rows.leases[self.lease], self.rows.draws.get(name), asked))
         return Ticket(name, deployment, worst)
 

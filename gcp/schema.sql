@@ -113,10 +113,12 @@ CREATE TABLE Leases (
   Booked INT64 NOT NULL,
   Overrun INT64 NOT NULL,
   State STRING(8) NOT NULL,
-  DueAt FLOAT64,                  -- ExpiresAt while it is open
+  Calls INT64 NOT NULL,           -- open draws
+  BusyUntil FLOAT64 NOT NULL,     -- no call is out after it
+  DueAt FLOAT64,                  -- ExpiresAt while it is open or closing
 ) PRIMARY KEY (Tenant, Lease);
 
--- Only open leases are in it, so it stays small: its keys grow with time, its load is one lease's two changes a run.
+-- Only open and closing leases are in it, so it stays small: its keys grow with time, its load is one lease's two changes a run.
 CREATE NULL_FILTERED INDEX LeasesDue ON Leases (DueAt);
 
 CREATE TABLE Draws (
@@ -135,5 +137,6 @@ CREATE TABLE Draws (
   TokensIn INT64 NOT NULL,
   TokensOut INT64 NOT NULL,
   Answer STRING(MAX) NOT NULL,
+  PriceVersion STRING(MAX) NOT NULL,
 ) PRIMARY KEY (Tenant, Lease, Draw),
   INTERLEAVE IN PARENT Leases ON DELETE CASCADE;

@@ -161,7 +161,7 @@ class Ledger(Protocol):
         ...
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first."""
+        """Return up to `limit` leases of any tenant, open or closing, whose time is over by `at`, the oldest first."""
         ...
 
 

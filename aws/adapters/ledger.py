@@ -3,7 +3,7 @@
 | item    | pk                   | sk      | besides                                                                   |
 |---------|----------------------|---------|---------------------------------------------------------------------------|
 | account | tenant#account       | account | version, body                                                             |
-| lease   | tenant#leases        | id      | version, body; while it is open unsent, since: the relay's index, in      |
+| lease   | tenant#leases        | id      | version, body; while it is due unsent, since: the relay's index, in      |
 |         |                      |         | partitions of its own, `lease#<shard>`, and by the time it expires        |
 | draw    | tenant#draws#<lease> | id      | version, body                                                             |
 
@@ -19,7 +19,7 @@ from itertools import islice
 from zlib import crc32
 
 from aws.adapters.table import NEW, Item, Table, cancelled, checked, put, values
-from shared.core.ledger import Account, Draw, Lease, Posting
+from shared.core.ledger import DUE, Account, Draw, Lease, Posting
 from shared.core.ledger_rows import account_from, draw_from, encode, lease_from
 
 _SHARDS = 16  # of the index, so that it bears more than one partition's writes
@@ -59,14 +59,14 @@ class DynamoLedger(Table):
         return [draw_from(item["body"]["S"]) for item in items]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first.
+        """Return up to `limit` leases of any tenant, open or closing, whose time is over by `at`, the oldest first.
 
         The index names them, perhaps late; what they are by now is read from the table.
         """
         shards = [self._due(f"lease#{shard:02}", at.timestamp(), limit) for shard in range(_SHARDS)]
         items = (self._get(pk, sk) for _, pk, sk in heapq.merge(*shards))
         leases = (lease_from(item["body"]["S"]) for item in items if item is not None)
-        due = (lease for lease in leases if lease.state == "open" and lease.expires_at <= at.timestamp())
+        due = (lease for lease in leases if lease.state in DUE and lease.expires_at <= at.timestamp())
         return list(islice(due, limit))
 
     def _due(self, shard: str, at: float, page: int) -> Iterator[tuple[str, str, str]]:
@@ -101,7 +101,7 @@ def _item(row: Account | Lease | Draw) -> Item:
     if isinstance(row, Draw):
         return values(pk=_draws(row.tenant, row.lease), sk=row.id)
     item = values(pk=f"{row.tenant}#leases", sk=row.id)
-    if row.state != "open":
+    if row.state not in DUE:
         return item
     name = f"{row.tenant}#{row.id}"
     shard = f"lease#{crc32(name.encode()) % _SHARDS:02}"

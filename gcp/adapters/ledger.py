@@ -12,7 +12,7 @@ from google.cloud.spanner_v1 import KeyRange, KeySet, param_types
 
 from gcp.adapters.verdicts import verdicts
 from shared.core.buckets import Bucket
-from shared.core.ledger import Account, Book, Draw, Lease, Posting, Wait
+from shared.core.ledger import DUE, Account, Book, Draw, Lease, Posting, Wait
 from shared.errors import Conflict
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ _ACCOUNT_OF = (
 # In the order of the rows' fields.
 _LEASE = (
     *("Lease", "Tenant", "Task", "Workflow", "Priority", "Amount", "Periods", "ExpiresAt"),
-    *("Settled", "Held", "Booked", "Overrun", "State", "Version"),
+    *("Settled", "Held", "Booked", "Overrun", "State", "Version", "Calls", "BusyUntil"),
 )
 _DRAW = (
     *("Draw", "Tenant", "Lease", "Document", "Step", "Deployment", "Worst", "InputSha256", "Periods"),
-    *("Actual", "State", "TokensIn", "TokensOut", "Answer", "Version"),
+    *("Actual", "State", "TokensIn", "TokensOut", "Answer", "Version", "PriceVersion"),
 )
 _LEASE_PERIODS, _DRAW_PERIODS = _LEASE.index("Periods"), _DRAW.index("Periods")
 
@@ -100,7 +100,7 @@ class SpannerLedger:
             return [_draw(row) for row in snapshot.read("Draws", _DRAW, following, limit=limit)]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first.
+        """Return up to `limit` leases of any tenant, open or closing, whose time is over by `at`, the oldest first.
 
         The index names them; what they are by now is read next.
         """
@@ -111,7 +111,7 @@ class SpannerLedger:
             return []
         with verdicts(), self._database.snapshot() as snapshot:
             found = [_lease(row) for row in snapshot.read("Leases", _LEASE, KeySet(keys=keys))]
-        still = [lease for lease in found if lease.state == "open" and lease.expires_at <= at.timestamp()]
+        still = [lease for lease in found if lease.state in DUE and lease.expires_at <= at.timestamp()]
         return sorted(still, key=lambda lease: (lease.expires_at, lease.tenant, lease.id))
 
 
@@ -137,7 +137,7 @@ def _write(transaction: Transaction, posting: Posting) -> None:
         if books:
             transaction.insert_or_update("Books", _BOOK, books)
     if lease is not None:
-        due = lease.expires_at if lease.state == "open" else None
+        due = lease.expires_at if lease.state in DUE else None
         values = (*_values(lease, _LEASE_PERIODS), due)
         transaction.insert_or_update("Leases", (*_LEASE, "DueAt"), [values])
     if draw is not None:

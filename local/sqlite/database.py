@@ -15,7 +15,7 @@ from pathlib import Path
 from shared.errors import Permanent, Transient
 
 _BUSY_SECONDS = 10
-_VERSION = 2  # of the tables; counts up when what is there already would not fit
+_VERSION = 3  # of the tables; counts up when what is there already would not fit
 
 
 class Database:

@@ -78,8 +78,9 @@ class SqliteLedger:
         return [_draw(row) for row in self._read(asked, (tenant, lease, after, limit))]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first."""
-        asked = f"{_LEASES} WHERE state = 'open' AND expires_at <= ? ORDER BY expires_at, tenant, id LIMIT ?"
+        """Return up to `limit` leases of any tenant, open or closing, whose time is over by `at`, the oldest first."""
+        due = "state IN ('open', 'closing') AND expires_at <= ?"
+        asked = f"{_LEASES} WHERE {due} ORDER BY expires_at, tenant, id LIMIT ?"
         return [_lease(row) for row in self._read(asked, (at.timestamp(), limit))]
 
 

@@ -75,14 +75,16 @@ CREATE TABLE IF NOT EXISTS ledger_leases (
   id TEXT NOT NULL, tenant TEXT NOT NULL, task TEXT NOT NULL, workflow TEXT NOT NULL, priority TEXT NOT NULL,
   amount INTEGER NOT NULL, windows TEXT NOT NULL, expires_at REAL NOT NULL, settled INTEGER NOT NULL,
   held INTEGER NOT NULL, booked INTEGER NOT NULL, overrun INTEGER NOT NULL, state TEXT NOT NULL, version INTEGER NOT NULL,
+  calls INTEGER NOT NULL, busy_until REAL NOT NULL,
   PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS ledger_leases_due ON ledger_leases (expires_at, tenant, id) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS ledger_leases_due ON ledger_leases (expires_at, tenant, id)
+  WHERE state IN ('open', 'closing');
 CREATE TABLE IF NOT EXISTS ledger_draws (
   id TEXT NOT NULL, tenant TEXT NOT NULL, lease TEXT NOT NULL, document INTEGER NOT NULL, step TEXT NOT NULL,
   deployment TEXT NOT NULL, worst INTEGER NOT NULL, input_sha256 TEXT NOT NULL, windows TEXT NOT NULL,
   actual INTEGER NOT NULL, state TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-  answer TEXT NOT NULL, version INTEGER NOT NULL,
+  answer TEXT NOT NULL, version INTEGER NOT NULL, price_version TEXT NOT NULL,
   PRIMARY KEY (tenant, lease, id)
 ) WITHOUT ROWID;
 

@@ -26,7 +26,8 @@ from shared.ports import Change, Ports
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.core.ledger import Lease
+    from shared.core.journal import Entry
+    from shared.core.ledger import Draw, Lease
     from shared.core.task import Task
 
 _RACES = 8
@@ -97,12 +98,19 @@ def bill_the_rest(ports: Ports, task: Task, lease: Lease, source: str) -> bool:
     if leases.charged(lease) == task.spent:
         return False
     billed = False
-    for entry, charges in leases.unbilled(ports, task, lease):
-        name = derive(task.run_id, entry.document, entry.step, "bill", *(charge.draw for charge in charges))
+    for entry, draws in leases.unbilled(ports, task, lease):
+        told = (part for drawn in draws for part in (drawn.id, drawn.version))
+        name = derive(task.run_id, entry.document, entry.step, "bill", *told)
         cause = Cause(name, task.tenant, task.id, task.entity, source)
-        change(ports, cause, partial(bill, entry=entry, spending=Spending(charges=charges)))
+        change(ports, cause, partial(_billed, ports, entry, draws))
         billed = True
     return billed
+
+
+def _billed(ports: Ports, entry: Entry, draws: Sequence[Draw], task: Task) -> Decision:
+    """Bill what is still missing: another process may have billed it since it was looked for."""
+    stored = ports.journal.find(entry.tenant, entry.task, entry.document, entry.step) or entry
+    return bill(task, stored, Spending(charges=leases.charges_now(ports, stored, draws)))
 
 
 def send(ports: Ports, events: Sequence[AnyEvent]) -> None:

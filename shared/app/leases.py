@@ -17,7 +17,7 @@ from shared.errors import NotFound
 from shared.events.ids import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from shared.core.journal import Entry
     from shared.core.ledger import Draw, Lease
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from shared.core.stepping import Outcome
     from shared.core.task import Task
     from shared.ports import Ports
-
-_PAGE = 200
 
 
 @lru_cache(maxsize=1024)
@@ -79,19 +77,24 @@ def charged(lease: Lease) -> int:
     return lease.settled + lease.held
 
 
-def unbilled(ports: Ports, task: Task, lease: Lease) -> Iterator[tuple[Entry, tuple[Charge, ...]]]:
-    """Yield the task's entries whose bill lacks something, with what it lacks or says wrongly."""
+def unbilled(ports: Ports, task: Task, lease: Lease) -> Iterator[tuple[Entry, tuple[Draw, ...]]]:
+    """Yield the task's entries whose bill lacks something, with the draws that it lacks or says wrongly."""
     by_step: dict[tuple[int, str], list[Draw]] = {}
-    for drawn in _draws(ports, lease):
+    for drawn in ledger.draws_of(ports, lease):
         by_step.setdefault((drawn.document, drawn.step), []).append(drawn)
-    policy = ports.policy()
     for (document, step), drawn_here in sorted(by_step.items()):
         entry = ports.journal.find(task.tenant, task.id, document, step)
         if entry is None:
             continue
-        charges = tuple(charge_of(drawn, policy) for drawn in drawn_here if _differs(entry, drawn))
-        if charges:
-            yield entry, charges
+        lacking = tuple(drawn for drawn in drawn_here if _differs(entry, drawn))
+        if lacking:
+            yield entry, lacking
+
+
+def charges_now(ports: Ports, entry: Entry, draws: Iterable[Draw]) -> tuple[Charge, ...]:
+    """Return what these draws put on the bill as it and they are by now."""
+    found = (ports.ledger.draw(drawn.tenant, drawn.lease, drawn.id) or drawn for drawn in draws)
+    return tuple(charge_of(drawn, ports.policy()) for drawn in found if _differs(entry, drawn))
 
 
 def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Charge:
@@ -104,7 +107,7 @@ def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Cha
         tokens_in=drawn.tokens_in,
         tokens_out=drawn.tokens_out,
         cost=charge(drawn),
-        price_version=policy.version,
+        price_version=drawn.price_version or policy.version,
         outcome="unknown" if drawn.state in {"open", "unknown"} else outcome,
     )
 
@@ -112,10 +115,3 @@ def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Cha
 def _differs(entry: Entry, drawn: Draw) -> bool:
     known = entry.billed.get(drawn.id)
     return charge(drawn) != (known.cost if known else 0) or (known is None and drawn.state == "settled")
-
-
-def _draws(ports: Ports, lease: Lease) -> Iterator[Draw]:
-    after = ""
-    while page := ports.ledger.draws(lease.tenant, lease.id, limit=_PAGE, after=after):
-        yield from page
-        after = page[-1].id

@@ -81,7 +81,7 @@ def expire(ports: Treasury, *, limit: int = 100) -> int:
     ended, failed = 0, None
     for due in ports.ledger.overdue(ports.now(), limit=limit):
         try:
-            ended += _expired(ports, due)
+            ended += due.state == "open" and _expired(ports, due)
         except Transient as error:
             failed = error
     if failed is not None:
@@ -131,12 +131,51 @@ def release(ports: Treasury, tenant: str, lease: str, draw: str) -> Draw:
 
 
 def quiet(ports: Treasury, tenant: str) -> bool:
-    """Tell whether none of the tenant's calls can still be out: none is open, but those whose lease's time is over."""
+    """Tell whether none of the tenant's calls can still be out, whatever became of who made them."""
     now = ports.now().timestamp()
-    return not any(lease.held and lease.expires_at > now for lease in _all(ports, tenant))
+    return not any(leases.busy(lease, now) for lease in leases_of(ports, tenant))
 
 
-def _all(ports: Treasury, tenant: str) -> Iterator[Lease]:
+def end_calls(ports: Treasury, lease: Lease) -> None:
+    """Charge what a lease still holds money for as calls whose end nobody knows; they may settle all the same."""
+    for drawn in draws_of(ports, lease):
+        if drawn.state == "open":
+            unknown(ports, lease.tenant, lease.id, drawn.id)
+
+
+def wind_up(
+    ports: Treasury, due: Lease, bill: Callable[[Lease], object], *, over: bool, again_at: float = 0.0
+) -> Lease | None:
+    """Let a closing lease rest once `bill` has seen to it that its task's bill says what it charged; return it then.
+
+    The calls of a task that is over are ended. One that lives has to say itself what becomes of a call whose end nobody
+    knows, so that its lease is put off until `again_at`. None: it is not closing, or changed meanwhile, and has to be
+    seen again.
+    """
+    if over:
+        end_calls(ports, due)
+    seen = _lease(ports, due.tenant, due.id)
+    posting = leases.rest(seen, again_at)
+    if posting.lease is None:
+        return None
+    bill(seen)
+    try:
+        ports.ledger.post(posting)
+    except Conflict:
+        return None
+    return posting.lease
+
+
+def draws_of(ports: Treasury, lease: Lease) -> Iterator[Draw]:
+    """Yield all draws of a lease, in the order of their ids."""
+    after = ""
+    while page := ports.ledger.draws(lease.tenant, lease.id, limit=_PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def leases_of(ports: Treasury, tenant: str) -> Iterator[Lease]:
+    """Yield all leases of a tenant, in the order of their ids."""
     after = ""
     while page := ports.ledger.leases(tenant, limit=_PAGE, after=after):
         yield from page

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from shared.app import leases, ledger, switches
 from shared.app.admission import held_back, yields
 from shared.app.approvals import budget_approval_id, tick_approval
+from shared.app.closing import wind_up
 from shared.app.commit import change
 from shared.app.tasks import cancel
 from shared.core import approval as approvals
@@ -21,6 +22,7 @@ from shared.core.admission import tenant_policy
 from shared.core.approval import Approval, budget_shown
 from shared.core.decision import Decision
 from shared.core.journal import digest
+from shared.core.ledger import busy
 from shared.core.money import usd
 from shared.core.pricing import worst_case
 from shared.core.schedule import order
@@ -121,11 +123,15 @@ def next_due(ports: Ports, *, limit: int = _LOOKED_AT) -> datetime | None:
 def sweep(ports: Ports, *, source: str, limit: int = 100) -> int:
     """Prolong the leases of tasks that live, end those that nobody needs any more; return how many ended.
 
+    A closing lease has its last calls ended and its task's bill put right.
     A pipeline on AWS ends long before its lease: one that did not is gone, and its task goes on as its next run.
     """
     for due in ports.ledger.overdue(ports.now(), limit=limit):
-        task = leases.alive(ports, due)
         try:
+            if due.state == "closing":
+                wind_up(ports, due, source=source)
+                continue
+            task = leases.alive(ports, due)
             if task is not None and task.placed_on == "aws":
                 _restart(ports, task, source)
             elif task is not None:
@@ -164,10 +170,7 @@ def _resume(ports: Ports, task: Task, source: str) -> bool:
 def _calls_are_out(ports: Ports, task: Task) -> bool:
     """Tell whether a call of the run that was parked may still come back: its answer should not be paid for again."""
     lease = ports.ledger.lease(task.tenant, leases.lease_id(task.id))
-    if lease is None or not lease.held or task.parked_at is None:
-        return False
-    longest = max(candidate.timeout for candidate in ports.policy().candidates.values())
-    return ports.now() < task.parked_at + timedelta(seconds=longest)
+    return lease is not None and busy(lease, ports.now().timestamp())
 
 
 def _ready(ports: Ports, task: Task, source: str) -> tuple[str, int] | None:

@@ -33,17 +33,19 @@ if TYPE_CHECKING:
     from shared.core.completion import Completion, Prompt
     from shared.core.journal import Entry
     from shared.core.ledger import Draw
+    from shared.core.policy import Policy
     from shared.core.task import Task
     from shared.core.workflow import Step
     from shared.events.envelope import Fact
     from shared.ports import Models, Ports
 
 _SETTLES = 3
+_LATER = 5.0  # seconds that a call may be out beyond its timeout: for a thread, a connection, another clock
 
 
 def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) -> Models:
     """Return the models of one attempt at a step."""
-    policy, task = ports.policy(), purse.task
+    policy, task = purse.policy, purse.task
     tenant = tenant_policy(policy.tenants, task.tenant)
     asked = policy.classes.of(task.priority)
     terms = Terms(
@@ -85,7 +87,7 @@ def _crew() -> Threads:
 
 @dataclass(slots=True)
 class LeasePurse:
-    """The money of one attempt at a step: draws of its run's lease."""
+    """The money of one attempt at a step: draws of its run's lease, at the prices that were in force when it began."""
 
     ports: Ports
     task: Task
@@ -95,14 +97,17 @@ class LeasePurse:
     _paid: dict[str, Paid] = field(default_factory=dict)
     _named: tuple[Prompt, str] | None = None
     _lock: RLock = field(default_factory=RLock)
+    policy: Policy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.policy = self.ports.policy()
 
     @property
     def spending(self) -> Spending:
         """What the attempt did with money so far; a call that is still out is charged when it ends."""
         with self._lock:
-            policy = self.ports.policy()
             ended = [drawn for drawn in self._draws.values() if drawn.state in {"settled", "unknown"}]
-            charges = (charge_of(drawn, policy, self._paid.get(drawn.id, "answered")) for drawn in ended)
+            charges = (charge_of(drawn, self.policy, self._paid.get(drawn.id, "answered")) for drawn in ended)
             return Spending(tuple(self._notes), tuple(charges))
 
     def left(self) -> int:
@@ -156,7 +161,12 @@ class LeasePurse:
 
     def _drawn(self, name: str, deployment: str, worst: int, question: str) -> Ticket:
         at = self.ports.now().timestamp()
-        asked = DrawAsk(name, self.entry.document, self.entry.step, deployment, worst, question, at)
+        candidate = self.policy.candidates.get(deployment)
+        seconds = (candidate.timeout if candidate else 0.0) + _LATER
+        asked = DrawAsk(
+            *(name, self.entry.document, self.entry.step, deployment, worst, question, at, seconds),
+            price_version=self.policy.version,
+        )
         drawn = ledger.draw(self.ports, self.task.tenant, lease_id(self.task.id), asked)
         if not drawn.fresh:
             raise Transient(f"another attempt at step {self.entry.step} makes this call")

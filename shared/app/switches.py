@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from shared.app import ledger
 from shared.app.trail import Doing, note
+from shared.core.ledger import busy
 from shared.core.switches import Scope, Switch, refuse, switches_in, text_of, without
 from shared.errors import Conflict, Transient
 from shared.ports import Setting
@@ -87,18 +88,14 @@ def quiet(ports: Controls, scope: Scope, name: str) -> bool:
     if scope == "workflow":
         return not any(_calls_out(ports, tenant, name) for tenant in tenants)
     if scope == "all":  # a tenant that the policy no longer knows may still have runs
-        open_leases = ports.ledger.overdue(ports.now() + _EVER, limit=_PAGE)
-        tenants = sorted({*tenants, *(lease.tenant for lease in open_leases)})
+        at_work = ports.ledger.overdue(ports.now() + _EVER, limit=_PAGE)
+        tenants = sorted({*tenants, *(lease.tenant for lease in at_work)})
     return all(ledger.quiet(ports, tenant) for tenant in tenants)
 
 
 def _calls_out(ports: Controls, tenant: str, workflow: str) -> bool:
-    now, after = ports.now().timestamp(), ""
-    while page := ports.ledger.leases(tenant, limit=_PAGE, after=after):
-        if any(one.held and one.workflow == workflow and one.expires_at > now for one in page):
-            return True
-        after = page[-1].id
-    return False
+    now = ports.now().timestamp()
+    return any(busy(one, now) for one in ledger.leases_of(ports, tenant) if one.workflow == workflow)
 
 
 def _version(ports: Controls) -> str:

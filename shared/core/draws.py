@@ -12,7 +12,7 @@ state decides what may become of it, so everything may be said twice:
 
 A provider may count more than the worst case. The truth is charged: what the lease cannot cover it grows by, and as it
 is full then, it refuses the next draw. A draw that outlives its lease, or the windows that its lease counted in when
-it was made, is corrected in the books of those windows.
+it was made, is corrected in the books of those windows; a lease that had ended is closing then, for the bill's sake.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from shared.errors import Permanent
 
 
 class DrawAsk(NamedTuple):
-    """A call about to be made: `worst` is the most it can cost. Equal calls of a run have equal ids."""
+    """A call about to be made: `worst` is the most it can cost, at the prices of `price_version`.
+
+    It ends within `seconds`, one way or another. Equal calls of a run have equal ids.
+    """
 
     id: str
     document: int
@@ -35,6 +38,8 @@ class DrawAsk(NamedTuple):
     worst: int
     input_sha256: str
     at: float
+    seconds: float
+    price_version: str = ""
 
 
 class Outcome(NamedTuple):
@@ -54,7 +59,7 @@ def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
     if found is not None and found.state != "released":
         return NOTHING
     check_open(lease, ask.at)
-    id_, document, step, deployment, worst, input_sha256, _ = ask
+    id_, document, step, deployment, worst, input_sha256, at, seconds, price_version = ask
     room = lease.amount - lease.settled - lease.held
     if not 0 <= worst <= room:
         raise Permanent(
@@ -63,9 +68,15 @@ def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
         )
     version = found.version + 1 if found is not None else 1
     drawn = Draw(
-        *(id_, lease.tenant, lease.id, document, step, deployment, worst, input_sha256, lease.windows), version=version
+        *(id_, lease.tenant, lease.id, document, step, deployment, worst, input_sha256, lease.windows),
+        version=version,
+        price_version=price_version,
     )
-    return Posting(None, lease._replace(held=lease.held + worst, version=lease.version + 1), drawn)
+    busy_until = max(lease.busy_until, at + seconds)
+    calls, version = lease.calls + 1, lease.version + 1
+    return Posting(
+        None, lease._replace(held=lease.held + worst, calls=calls, busy_until=busy_until, version=version), drawn
+    )
 
 
 def needs_account(lease: Lease, drawn: Draw, cost: int) -> bool:
@@ -124,10 +135,13 @@ def _told(account: Account | None, lease: Lease, drawn: Draw, state: DrawState, 
     freed = before if drawn.state == "open" else 0
     charged = lease._replace(
         held=lease.held - freed,
+        calls=lease.calls - (drawn.state == "open"),
         settled=lease.settled + freed + cost - before,
         overrun=lease.overrun + max(0, cost - before),
         version=lease.version + 1,
     )
+    if lease.state != "open":
+        charged = charged._replace(state="closing", expires_at=lease.busy_until)
     if _counts_here(lease, drawn):
         return _covered(account, charged, told)
     return _returned(account, charged, told, cost - before)

@@ -6,13 +6,17 @@ nothing to do. Money is integer micro-USD. Nothing here reads a clock: `at` is s
 
 What holds in every stored state, whoever else is at work:
 
-1. a lease: settled + held ≤ amount, where held is the sum of the worst cases of its open draws (in `core.draws`);
+1. a lease: settled + held ≤ amount, where held is the sum of the worst cases of its open draws (in `core.draws`), of
+   which there are `calls`;
 2. a window: open = the sum of amount - booked over the open leases in it;
 3. a window: settled + open ≤ its limit + the overruns of its leases; only a provider that counts more than the worst
    case of a call makes an overrun;
-4. a lease that ended is booked as what it charged: amount = booked = settled + held.
+4. a lease that ended is booked as what it charged: amount = booked = settled + held;
+5. a lease that is closed or expired has no open draw, and its task's bill says what it charged: a lease that ends while
+   calls are out, and one of which a call is told after its end, is closing until somebody has seen to both.
 
-So after the last lease has ended nothing is open and no run is counted, whatever became of its calls.
+So after the last lease has ended nothing is open and no run is counted, whatever became of its calls. A call can be out
+until its lease's `busy_until`, and no longer: of a draw that is open then nobody will ever know the end.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ from shared.errors import Forbidden, Permanent
 from shared.events.ids import MAX_NUMBER
 from shared.events.task import Priority
 
-LeaseState = Literal["open", "closed", "expired"]
+LeaseState = Literal["open", "closing", "closed", "expired"]
+DUE: tuple[LeaseState, ...] = ("open", "closing")  # somebody has to look after these when their time is over
 DrawState = Literal["open", "settled", "unknown", "released"]
 
 _DAY = 86_400
@@ -70,7 +75,8 @@ class Lease(NamedTuple):
     """Money set aside for a run: `amount` in all, of which `settled` is spent and `held` is drawn and not yet known.
 
     `booked` is what earlier closings have charged to the books already; `overrun` what providers charged beyond the
-    worst case that was set aside for their calls.
+    worst case that was set aside for their calls. `expires_at` is when somebody has to look after it: until then it may
+    be drawn from, or, while it is closing, calls may end by themselves. No call is out after `busy_until`.
     """
 
     id: str
@@ -87,10 +93,15 @@ class Lease(NamedTuple):
     overrun: int = 0
     state: LeaseState = "open"
     version: int = 1
+    calls: int = 0
+    busy_until: float = 0.0
 
 
 class Draw(NamedTuple):
-    """A call's money: its worst case until its cost is known. `answer` is JSON text, so that no retry pays again."""
+    """A call's money: its worst case until its cost is known. `answer` is JSON text, so that no retry pays again.
+
+    `price_version` names the prices that it was made at.
+    """
 
     id: str
     tenant: str
@@ -107,6 +118,7 @@ class Draw(NamedTuple):
     tokens_out: int = 0
     answer: str = ""
     version: int = 1
+    price_version: str = ""
 
 
 class Posting(NamedTuple):
@@ -139,6 +151,7 @@ class LeaseAsk(NamedTuple):
 NOTHING = Posting()
 UNLIMITED = Limits()
 _EMPTY = Book()
+_UNUSED = (0, 0, 0, 0, "open", 1, 0, 0.0)  # the rest of a lease that was just opened
 _row = tuple.__new__  # makes a row as its class does, in half the time: admission opens a lease for each request
 
 
@@ -170,8 +183,8 @@ def open_lease(account: Account, lease: Lease | None, ask: LeaseAsk, limits: Lim
     windows = windows_at(ask.at)
     more = _sum(ask.amount)
     id_, task, workflow, priority, _, _, expires_at = ask
-    lease_row = (id_, account.tenant, task, workflow, priority, more, windows, expires_at, 0, 0, 0, 0, "open", 1)
-    return _row(Posting, (_taken(account, id_, windows, limits, more), _row(Lease, lease_row), None))
+    mine = (id_, account.tenant, task, workflow, priority, more, windows, expires_at, *_UNUSED)
+    return _row(Posting, (_taken(account, id_, windows, limits, more), _row(Lease, mine), None))
 
 
 def extend(account: Account, lease: Lease, amount: int, limits: Limits, *, until: float = 0.0) -> Posting:
@@ -213,14 +226,31 @@ def reopen(account: Account, lease: Lease, ask: LeaseAsk, limits: Limits) -> Pos
 def close(account: Account, lease: Lease) -> Posting:
     """End a lease: what it charged is booked, the rest is returned. Closing what is over changes nothing.
 
-    Calls that are still out are charged at their worst case; what they cost less comes back when they settle.
+    Calls that are still out are charged at their worst case; what they cost less comes back when they settle. One that
+    is closing and was put off is looked after as soon as its calls are over.
     """
+    if lease.state == "closing" and lease.expires_at > lease.busy_until:
+        return Posting(None, lease._replace(expires_at=lease.busy_until, version=lease.version + 1))
     return _ended(account, lease, "closed")
 
 
 def expire(account: Account, lease: Lease, now: float) -> Posting:
     """End a lease that outlived its time, as `close` does; one that did not is left alone."""
     return _ended(account, lease, "expired") if lease.expires_at <= now else NOTHING
+
+
+def busy(lease: Lease, at: float) -> bool:
+    """Tell whether a call of the lease can still be out."""
+    return lease.calls > 0 and lease.busy_until > at
+
+
+def rest(lease: Lease, again_at: float) -> Posting:
+    """Close a closing lease whose task's bill says what it charged; one with open draws is put off."""
+    if lease.state != "closing":
+        return NOTHING
+    if lease.calls > 0:
+        return Posting(None, lease._replace(expires_at=again_at, version=lease.version + 1))
+    return Posting(None, lease._replace(state="closed", version=lease.version + 1))
 
 
 def check_open(lease: Lease, at: float = 0.0) -> None:
@@ -294,5 +324,11 @@ def _ended(account: Account, lease: Lease, state: LeaseState) -> Posting:
     books = booked(account.books, lease.windows, settled=charged - lease.booked, opened=lease.booked - lease.amount)
     return Posting(
         account._replace(version=account.version + 1, books=books, runs=account.runs - 1),
-        lease._replace(amount=charged, booked=charged, state=state, version=lease.version + 1),
+        lease._replace(
+            amount=charged,
+            booked=charged,
+            state="closing" if lease.calls > 0 else state,
+            expires_at=lease.busy_until if lease.calls > 0 else lease.expires_at,
+            version=lease.version + 1,
+        ),
     )

@@ -197,7 +197,7 @@ def test_what_was_not_used_comes_back(world: World) -> None:
     under(world, token_burst=1000, tokens_per_minute=1, max_runs=1)
     granted(world, tokens=900)
     now = world.clock.now().timestamp()
-    ledger.draw(world.ports, TENANT, "lease-1", DrawAsk("d", 0, "classify", "embedded", 10, "0" * 64, now))
+    ledger.draw(world.ports, TENANT, "lease-1", DrawAsk("d", 0, "classify", "embedded", 10, "0" * 64, now, 30.0))
     ledger.settle(world.ports, TENANT, "lease-1", "d", Outcome(4))
     for _ in range(2):
         ended = finish(world, "lease-1", unused_tokens=700)
@@ -237,7 +237,7 @@ def test_money_that_is_spent_is_not_waited_for(world: World) -> None:
     under(world, daily_budget=100)
     granted(world, "spender", amount=90)
     now = world.clock.now().timestamp()
-    drawn = ledger.draw(world.ports, TENANT, "lease-spender", DrawAsk("d", 0, "s", "e", 90, "0" * 64, now))
+    drawn = ledger.draw(world.ports, TENANT, "lease-spender", DrawAsk("d", 0, "s", "e", 90, "0" * 64, now, 30.0))
     settled: Draw = ledger.settle(world.ports, TENANT, "lease-spender", drawn.draw.id, Outcome(90))
     assert settled.actual == 90
     finish(world, "lease-spender")

@@ -69,7 +69,7 @@ def ask(name: str = "run-1", *, minutes: int = 60) -> LeaseAsk:
 
 def call(name: str = "call-1", worst: int = 10) -> DrawAsk:
     """Return a call about to be made."""
-    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, NOON.timestamp())
+    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, NOON.timestamp(), 30.0)
 
 
 def racing(till: Till, tenant: str, times: int) -> Till:

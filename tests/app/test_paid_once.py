@@ -115,7 +115,7 @@ class Story:
         stored, lease = self.world.load(self.task), self.world.lease(self.task)
         assert list(lines) == list(range(1, stored.lines + 1))
         assert sum(lines.values()) == stored.spent == charged(lease)
-        assert (lease.held == 0 or lease.state == "closed", lease.overrun) == (True, 0)
+        assert (lease.held == 0 or lease.state == "closing", lease.overrun) == (True, 0)
         return list(lines.values())
 
     def told(self, kind: str) -> list[Any]:

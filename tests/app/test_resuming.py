@@ -59,7 +59,7 @@ def decided(world: World, task: Task, verdict: str) -> None:
 def draw(world: World, task: Task) -> None:
     """Put money aside for a call that does not come back."""
     at = world.clock.now().timestamp()
-    asked = DrawAsk("a-call", 0, "classify", "extractive-1", 1, "a" * 64, at)
+    asked = DrawAsk("a-call", 0, "classify", "extractive-1", 1, "a" * 64, at, 30.0)
     ledger.draw(world.ports, TENANT, lease_id(task.id), asked)
 
 

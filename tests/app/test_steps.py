@@ -327,7 +327,7 @@ def park_for_budget(world: World) -> tuple[Any, dict[str, Any]]:
     """Return a task, and results, whose lease another spender used up before its classification."""
     task, results = extracted(world)
     left = world.lease(task).amount - world.lease(task).settled
-    drawn = DrawAsk("other", 0, "extract", "extractive-1", left, "", world.clock.now().timestamp())
+    drawn = DrawAsk("other", 0, "extract", "extractive-1", left, "", world.clock.now().timestamp(), 30.0)
     ledger.draw(world.ports, TENANT, lease_id(task.id), drawn)
     return task, results
 

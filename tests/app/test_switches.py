@@ -36,7 +36,7 @@ def calling(world: World, tenant: str = TENANT, workflow: str = FLOW) -> None:
     now = world.clock.now().timestamp()
     ask = LeaseAsk(f"lease-{tenant}", "task", workflow, "standard", 100, now, now + 60)
     ledger.open_lease(world.ports, tenant, ask, UNLIMITED)
-    ledger.draw(world.ports, tenant, ask.id, DrawAsk("draw", 0, "classify", "embedded", 10, "0" * 64, now))
+    ledger.draw(world.ports, tenant, ask.id, DrawAsk("draw", 0, "classify", "embedded", 10, "0" * 64, now, 30.0))
 
 
 @pytest.mark.parametrize(

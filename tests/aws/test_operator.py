@@ -291,7 +291,7 @@ def test_it_is_quiet_when_no_call_is_out(stage: Stage) -> None:
     stage.clock.wait(2 * EVERY.total_seconds())
     assert quiet("all")
     now = stage.clock.now().timestamp()
-    ledger.draw(stage.ports, TENANT, "l", DrawAsk("d", 0, "classify", "extractive-1", 10, "0" * 64, now))
+    ledger.draw(stage.ports, TENANT, "l", DrawAsk("d", 0, "classify", "extractive-1", 10, "0" * 64, now, 30.0))
     for scope, name in (("all", ""), ("tenant", TENANT), ("workflow", "document-review")):
         assert not quiet(scope, name)
     ledger.release(stage.ports, TENANT, "l", "d")

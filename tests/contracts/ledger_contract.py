@@ -57,7 +57,7 @@ def ask(name: str = "lease-1", amount: int = 100, *, at: datetime = AT, expires:
 
 def call(name: str = "draw-1", worst: int = 10, *, at: datetime = AT) -> DrawAsk:
     """Return a call about to be made."""
-    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, at.timestamp())
+    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, at.timestamp(), 30.0)
 
 
 def opened(ledger: Ledger, tenant: str, name: str = "lease-1", amount: int = 100) -> Lease:
@@ -113,8 +113,8 @@ class LedgerContract:
         )
         lease = leases.open_lease(Account(tenant), None, ask(amount=MOST), UNLIMITED).lease
         assert lease is not None
-        lease = lease._replace(held=3, booked=4, overrun=5, expires_at=1_795_262_400.123456)
-        posting = draws.draw(lease, None, call(worst=MOST - 3))
+        lease = lease._replace(held=3, booked=4, overrun=5, expires_at=1_795_262_400.123456, calls=6, busy_until=2.5)
+        posting = draws.draw(lease, None, call(worst=MOST - 3)._replace(price_version="prices-ü"))
         assert posting.draw is not None
         drawn = posting.draw._replace(step="ü 💶", tokens_in=MOST, tokens_out=1, answer='{"a": "\u2028\\u0000 \'"}')
         store.ledger().post(Posting(account, lease, drawn))
@@ -233,6 +233,35 @@ class LedgerContract:
         assert spending.expire(till, limit=10) == 0
         assert due(10) == ["lease-d", "lease-renewed"]
         assert spending.expire(Till(ledger, lambda: LONG_AGO + timedelta(minutes=9)), limit=10) == 2
+
+    def test_closing_leases_are_due_until_they_rest(self, ledger: Ledger, tenant: str) -> None:
+        """A lease that ended with a call out is due when that must be over, when it was put off to, and never again."""
+        asked = ask("lease-closing", at=LONG_AGO, expires=LONG_AGO + timedelta(hours=1))
+        till = Till(ledger)
+        spending.open_lease(till, tenant, asked, UNLIMITED)
+        spending.draw(till, tenant, asked.id, call(at=LONG_AGO))
+        assert spending.close(till, tenant, asked.id).state == "closing"
+
+        def due(seconds: float) -> list[Lease]:
+            found = ledger.overdue(LONG_AGO + timedelta(seconds=seconds), limit=10)
+            return [lease for lease in found if lease.tenant == tenant]
+
+        assert due(29) == []
+        (seen,) = due(30)
+        again_at = (LONG_AGO + timedelta(seconds=90)).timestamp()
+        spending.wind_up(till, seen, lambda _: None, over=False, again_at=again_at)
+        assert due(89) == []
+        (seen,) = due(90)
+        billed: list[Lease] = []
+        rests = spending.wind_up(till, seen, billed.append, over=True)
+        assert rests is not None
+        assert (rests.state, rests.settled, billed[0].calls) == ("closed", 10, 0)
+        assert due(10**9) == []
+        spending.settle(till, tenant, asked.id, "draw-1", Outcome(4))
+        (late,) = due(30)
+        assert (late.state, late.settled, problems(everything(ledger, tenant))) == ("closing", 4, [])
+        assert spending.wind_up(till, late, billed.append, over=True) is not None
+        assert (due(10**9), billed[-1].settled) == ([], 4)
 
     def test_a_throttled_store_asks_for_another_attempt(self, store: Store, tenant: str) -> None:
         """A store that refuses for a passing reason raises Transient and no Conflict, and nothing is half done."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core.ledger import UNLIMITED, Account, Draw, Lease, Limits
+from shared.core.ledger import DUE, UNLIMITED, Account, Draw, Lease, Limits
 
 if TYPE_CHECKING:
     from shared.ports import Ledger
@@ -77,7 +77,7 @@ def unbooked(seen: Seen) -> list[str]:
 
 def unended(seen: Seen) -> list[str]:
     """Return what has not come to its end although nobody is at work any more and all time is over."""
-    left = [f"lease {lease.id} is {lease.state}" for lease in seen.leases if lease.state == "open"]
+    left = [f"lease {lease.id} is {lease.state}" for lease in seen.leases if lease.state in DUE]
     left += [f"{book.open} are open in {window}" for window, book in seen.account.books.items() if book.open]
     return left + ([f"{seen.account.runs} runs are counted"] if seen.account.runs else [])
 
@@ -109,9 +109,14 @@ def _of_a_lease(lease: Lease, seen: Seen) -> Iterator[str]:
         yield f"lease {lease.id} has less than nothing: {lease}"
     if lease.state != "open" and not lease.amount == lease.booked == lease.settled + lease.held:
         yield f"lease {lease.id} is {lease.state} and charged {lease.settled} + {lease.held}, not as booked: {lease}"
+    if lease.state not in DUE and lease.calls:
+        yield f"lease {lease.id} is {lease.state} and has {lease.calls} calls out"
     draws = seen.draws.get(lease.id)
     if draws is None:
         return
+    calls = sum(drawn.state == "open" for drawn in draws)
+    if lease.calls != calls:
+        yield f"lease {lease.id} counts {lease.calls} calls that are out, {calls} are"
     held = sum(drawn.worst for drawn in draws if drawn.state == "open")
     settled = sum(drawn.actual for drawn in draws if drawn.state != "open")
     if (lease.held, lease.settled) != (held, settled):

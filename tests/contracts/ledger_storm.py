@@ -165,7 +165,7 @@ class Replica:
         asked = LeaseAsk(lease, lease, "document-review", "standard", amount, at, until)
         drawn = DrawAsk(
             *(f"call-{self._chance.randrange(_CALLS)}", 0, "classify", "embedded"),
-            *(self._chance.randrange(60), "0" * 64, at),
+            *(self._chance.randrange(60), "0" * 64, at, 90.0),
         )
         works: dict[str, Callable[[], object]] = {
             "open": lambda: spending.open_lease(self, tenant, asked, LIMITS),
@@ -271,7 +271,8 @@ def end(ledger: Ledger, tenants: Sequence[str]) -> None:
             self.ledger = ledger
             self.now = lambda: last
 
-    while spending.expire(Till()):
+    till = Till()
+    while spending.expire(till) or _wound_up(till):
         pass
     for tenant in tenants:
         seen = everything(ledger, tenant)
@@ -279,9 +280,21 @@ def end(ledger: Ledger, tenants: Sequence[str]) -> None:
         assert spending.quiet(Till(), tenant)
         for drawn in (drawn for draws in seen.draws.values() for drawn in draws if drawn.state != "settled"):
             spending.settle(Till(), tenant, drawn.lease, drawn.id, Outcome(drawn.worst // 2))
+        while _wound_up(till):
+            pass
         seen = everything(ledger, tenant)
         assert [*unended(seen), *unbooked(seen), *problems(seen, LIMITS)] == []
         assert seen.leases, "nobody ever leased anything"
+
+
+def _wound_up(till: spending.Treasury) -> int:
+    """Let leases rest that close; return how many did. Nobody keeps a bill here."""
+    due = [lease for lease in till.ledger.overdue(till.now(), limit=100) if lease.state == "closing"]
+    return sum(spending.wind_up(till, lease, _unseen, over=True) is not None for lease in due)
+
+
+def _unseen(_: Lease) -> None:
+    """Bill nothing."""
 
 
 def check_it_was_a_storm(counts: Counter[str]) -> None:

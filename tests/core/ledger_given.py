@@ -28,7 +28,7 @@ def ask(amount: int = 100, *, name: str = "run-1", at: float = NOON) -> LeaseAsk
 
 def call(worst: int, *, name: str = "call-1", at: float = NOON) -> DrawAsk:
     """Return a call about to be made."""
-    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, at)
+    return DrawAsk(name, 0, "classify", "embedded", worst, "a" * 64, at, 30.0)
 
 
 class Rows:

@@ -19,16 +19,21 @@ from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from shared.app import ledger as spending
 from shared.core.draws import DrawAsk, Outcome
-from shared.core.ledger import LeaseAsk, Posting
+from shared.core.ledger import DUE, LeaseAsk, Posting
 from tests.contracts.ledger_rules import everything, problems, unended
 from tests.core.ledger_watch import LIMITS, STATES, TENANTS, Errand, Watch
 from tests.core.replica import Replica, Stepping
 
 if TYPE_CHECKING:
+    from shared.core.ledger import Draw, Lease
     from shared.ports import Ledger
+    from tests.contracts.ledger_rules import Seen
 
 EVENING = datetime(2026, 11, 30, 22, tzinfo=UTC)  # a day and a month end while it works
 SKEWS = (0, 600, -600)
+OUT = 300.0  # seconds that a call can be out
+AGAIN = 7200.0
+ROUNDS = 20  # of a sweeper, after which nothing is left to do
 
 Work = Callable[[spending.Treasury], object]
 
@@ -69,24 +74,49 @@ class LedgerMachine(RuleBasedStateMachine):
         self.replicas = [Replica() for _ in SKEWS]
         self.errands = [Errand("", EVENING) for _ in SKEWS]
         self.tills = [self._till(number) for number in range(len(SKEWS))]
-        self.last: tuple[str, Work, int] = ("close", lambda _: None, 0)
+        self.last: tuple[str, Work, int, float] = ("close", lambda _: None, 0, 0.0)
+        self.bills: dict[tuple[str, str], int] = {}  # what the tasks' bills say, by lease
+        self.out: dict[tuple[str, str, str], float] = {}  # until when a call can be out, by draw
 
     def _till(self, number: int) -> Till:
         def now() -> datetime:
             return self.time + timedelta(seconds=SKEWS[number])
 
         def posted(posting: Posting) -> None:
+            self._note(self.errands[number], posting)
             self.watch.posted(self.errands[number], posting, now())
 
         return Till(self.stepping(self.ledger, self.replicas[number], posted), now)
 
-    def _do(self, who: int, steps: int, doing: str, work: Work, asked: int = 0) -> None:
+    def _note(self, errand: Errand, posting: Posting) -> None:
+        """A task that ends is billed in the transaction that ends its lease; whoever calls may never come to it."""
+        account, lease, drawn = posting
+        if lease is not None and errand.doing in {"close", "expire"} and account is not None:
+            self.bills[lease.tenant, lease.id] = lease.settled + lease.held
+        if drawn is not None and errand.doing == "draw":
+            self.out[drawn.tenant, drawn.lease, drawn.id] = errand.until
+
+    def _bill(self, seen: Lease) -> None:
+        """Bill what the lease has charged by now: a bill's versions let nobody write what is older."""
+        found = self.ledger.lease(seen.tenant, seen.id)
+        assert found is not None
+        self.bills[found.tenant, found.id] = found.settled + found.held
+
+    def _swept(self, till: spending.Treasury, *, over: bool) -> int:
+        """Look after the closing leases whose time has come; return how many there were."""
+        due = [lease for lease in till.ledger.overdue(till.now(), limit=9) if lease.state == "closing"]
+        for lease in due:
+            again_at = till.now().timestamp() + AGAIN
+            spending.wind_up(till, lease, self._bill, over=over, again_at=again_at)
+        return len(due)
+
+    def _do(self, who: int, steps: int, doing: str, work: Work, asked: int = 0, until: float = 0.0) -> None:
         """Let a replica begin a work and take some steps; what it was doing before, it ends first."""
         LedgerMachine.operations += 1
         replica, till = self.replicas[who], self.tills[who]
         replica.finish()
-        self.last = (doing, work, asked)
-        self.errands[who] = Errand(doing, till.now(), asked)
+        self.last = (doing, work, asked, until)
+        self.errands[who] = Errand(doing, till.now(), asked, until)
         replica.begin(lambda: work(till))
         for _ in range(steps):
             replica.step()
@@ -110,8 +140,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return LeaseAsk(name, f"task-{name}", "document-review", "standard", amount, at, at + 60 * minutes)
 
     def _draw(self, who: int, steps: int, lease: tuple[str, str], call: str, worst: int) -> None:
-        ask = DrawAsk(call, 0, "classify", "embedded", worst, "0" * 64, self.tills[who].now().timestamp())
-        self._do(who, steps, "draw", lambda till: spending.draw(till, *lease, ask))
+        at = self.tills[who].now().timestamp()
+        ask = DrawAsk(call, 0, "classify", "embedded", worst, "0" * 64, at, OUT)
+        self._do(who, steps, "draw", lambda till: spending.draw(till, *lease, ask), until=at + OUT)
 
     @initialize(leases=st.lists(st.tuples(names, amounts, st.lists(worsts, max_size=4)), min_size=1, max_size=3))
     def begin(self, leases: list[tuple[str, int, list[int]]]) -> None:
@@ -184,6 +215,24 @@ class LedgerMachine(RuleBasedStateMachine):
         """The sweeper comes round."""
         self._do(who, steps, "expire", lambda till: spending.expire(till, limit=3))
 
+    @rule(who=who, steps=steps, over=st.booleans())
+    def wind_up(self, who: int, steps: int, *, over: bool) -> None:
+        """The sweeper looks after what closes, and takes the runs for ended or for parked."""
+        self._do(who, steps, "wind up", lambda till: self._swept(till, over=over))
+
+    @rule(who=who, steps=steps, pick=picks, over=st.booleans())
+    def wind_up_early(self, who: int, steps: int, pick: int, *, over: bool) -> None:
+        """A sweeper whose clock is far ahead looks after a lease, whose calls may still be out."""
+        found = [lease for seen in self.watch.before.values() for lease in seen.leases if lease.state != "open"]
+        found.sort(key=lambda lease: (lease.state != "closing", -lease.calls))
+        if not found:
+            return
+        due, again_at = found[pick % len(found)], self.time.timestamp() + AGAIN
+        self._do(
+            *(who, steps, "wind up"),
+            lambda till: spending.wind_up(till, due, self._bill, over=over, again_at=again_at),
+        )
+
     @rule(who=who, steps=steps, pick=picks)
     def expire_late(self, who: int, steps: int, pick: int) -> None:
         """A sweeper comes to a lease that was overdue when it looked."""
@@ -217,7 +266,31 @@ class LedgerMachine(RuleBasedStateMachine):
     def nothing_leaks(self) -> None:
         """The rows of every tenant keep the rules."""
         for tenant in TENANTS:
-            assert problems(everything(self.ledger, tenant), LIMITS) == []
+            seen = everything(self.ledger, tenant)
+            assert [*problems(seen, LIMITS), *self._unbilled(seen)] == []
+            self._listened(tenant, seen)
+
+    def _unbilled(self, seen: Seen) -> list[str]:
+        """Return where a lease rests and its task's bill says something else."""
+        ended = [lease for lease in seen.leases if lease.state not in DUE]
+        bills = {lease.id: self.bills.get((lease.tenant, lease.id)) for lease in ended}
+        charged = {lease.id: lease.settled + lease.held for lease in ended}
+        return [
+            f"lease {name} charged {charged[name]}, the bill says {bill}"
+            for name, bill in bills.items()
+            if bill != charged[name]
+        ]
+
+    def _listened(self, tenant: str, seen: Seen) -> None:
+        """It is quiet when no call can be out, and some call has been drawn lately when it is not."""
+        now, untils = self.time.timestamp(), [until for key, until in self.out.items() if key[0] == tenant]
+        drawn = [one for draws in seen.draws.values() for one in draws if one.state == "open"]
+        quiet = spending.quiet(Till(self.ledger, lambda: self.time), tenant)
+        if quiet:
+            assert not any(self.out[one.tenant, one.lease, one.id] > now for one in drawn)
+        else:
+            assert drawn
+            assert max(untils) > now
 
     def teardown(self) -> None:
         """Whoever still works dies; then every lease ends, whatever became of its calls, and calls may end later."""
@@ -225,21 +298,32 @@ class LedgerMachine(RuleBasedStateMachine):
             for replica in self.replicas:
                 replica.kill()
             self.time += timedelta(days=1)
-            ended = Till(self.ledger, lambda: self.time)
-            while spending.expire(ended):
-                pass
             for tenant in TENANTS:
-                self._at_rest(ended, tenant)
+                self._at_rest(tenant)
         finally:
             self.database.close()
 
-    def _at_rest(self, till: Till, tenant: str) -> None:
+    def _end(self) -> None:
+        for _ in range(ROUNDS):
+            if not self.ledger.overdue(self.time, limit=1):
+                return
+            self.expire(0, TO_THE_END)
+            self.wind_up(0, TO_THE_END, over=True)
+
+    def _settled(self, tenant: str, lease: str, drawn: Draw) -> None:
+        cost = Outcome(drawn.worst // 2)
+        self._do(0, TO_THE_END, "settle", lambda till: spending.settle(till, tenant, lease, drawn.id, cost))
+
+    def _at_rest(self, tenant: str) -> None:
+        self._end()
         seen = everything(self.ledger, tenant)
-        assert [*unended(seen), *problems(seen, LIMITS)] == []
+        assert [*unended(seen), *problems(seen, LIMITS), *self._unbilled(seen)] == []
+        till = Till(self.ledger, lambda: self.time)
         assert spending.quiet(till, tenant)
         for lease, draws in seen.draws.items():
             for drawn in draws:
-                spending.settle(till, tenant, lease, drawn.id, Outcome(drawn.worst // 2))
+                self._settled(tenant, lease, drawn)
+        self._end()
         seen = everything(self.ledger, tenant)
-        assert [*unended(seen), *problems(seen, LIMITS)] == []
+        assert [*unended(seen), *problems(seen, LIMITS), *self._unbilled(seen)] == []
         assert all(drawn.state == "settled" for draws in seen.draws.values() for drawn in draws)

@@ -131,6 +131,35 @@ def _overrun_unpaid(account: Account | None, lease: Lease, told: Draw) -> Postin
     return Posting(None, lease, told)
 
 
+def _close_for_good(account: Account, lease: Lease) -> Posting:
+    """End the lease as if none of its calls were out."""
+    posting = _RIGHT_CLOSE(account, lease)
+    return posting._replace(lease=posting.lease and posting.lease._replace(state="closed"))
+
+
+def _settle_in_silence(account: Account | None, lease: Lease, drawn: Draw, outcome: Outcome) -> Posting:
+    """Tell nobody that a call of an ended lease has ended."""
+    posting = _RIGHT_SETTLE(account, lease, drawn, outcome)
+    return posting._replace(lease=posting.lease and posting.lease._replace(state=lease.state))
+
+
+def _rest_with_calls(lease: Lease, again_at: float) -> Posting:  # noqa: ARG001  the bug
+    """Let a lease rest whatever is open."""
+    if lease.state != "closing":
+        return NOTHING
+    return Posting(None, lease._replace(state="closed", version=lease.version + 1))
+
+
+def _draw_for_no_time(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
+    """Forget how long a call may take."""
+    return _RIGHT_DRAW(lease, found, ask._replace(seconds=0.0))
+
+
+def _busy_for_ever(lease: Lease, at: float) -> bool:  # noqa: ARG001  the bug
+    """Wait for calls that nobody makes any more."""
+    return lease.calls > 0
+
+
 def _write_anything(connection: Any, row: Account | Lease | Draw, values: Any, key: tuple[str, ...]) -> None:
     """Write the row, whatever its version is by now."""
     made, changed = sqlite._WRITES[type(row)]
@@ -176,6 +205,11 @@ PLANTED: dict[str, Plant] = {
     "forgets the books": _instead(draws, "_returned", _lease_alone),
     "does not bring the books": _instead(draws, "needs_account", _never_the_books),
     "leaves an overrun unpaid": _instead(draws, "_covered", _overrun_unpaid),
+    "closes for good while calls are out": _instead(leases, "close", _close_for_good),
+    "settles in silence": _instead(draws, "settle", _settle_in_silence),
+    "rests with calls out": _instead(leases, "rest", _rest_with_calls),
+    "forgets how long calls take": _instead(draws, "draw", _draw_for_no_time),
+    "waits for calls for ever": _instead(leases, "busy", _busy_for_ever),
     "loses the conflict check": _instead(sqlite, "_write", _write_anything),
     "posts in two transactions": _instead(LedgerMachine, "stepping", _TwoTransactions),
 }

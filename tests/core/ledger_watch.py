@@ -28,11 +28,12 @@ MAY_FOLLOW = {
 
 
 class Errand(NamedTuple):
-    """What a replica is about: since when, and for how much money."""
+    """What a replica is about: since when, for how much money, and until when a call of it can be out."""
 
     doing: str
     began: datetime
     asked: int = 0
+    until: float = 0.0
 
 
 class Watch:
@@ -75,13 +76,20 @@ def _too_much(errand: Errand, before: Lease | None, after: Lease) -> Iterator[st
 
 def _of_the_lease(doing: str, before: Lease | None, after: Lease, now: datetime) -> Iterator[str]:
     was = before.state if before else "nothing"
-    allowed = {"open": "open", "reopen": "open", "close": "closed", "expire": "expired"}
-    if was != after.state and allowed.get(doing) != after.state:
+    if was != after.state and after.state not in _allowed(doing, was):
         yield f"{doing} made a lease {after.state} that was {was}"
     if doing == "open" and before is not None:
         yield f"a lease was opened that was {was}"
-    if after.state == "expired" and was == "open" and after.expires_at > now.timestamp():
-        yield f"lease {after.id} expired {after.expires_at - now.timestamp()} s too early"
+    if doing == "expire" and before is not None and before.expires_at > now.timestamp():
+        yield f"lease {after.id} expired {before.expires_at - now.timestamp()} s too early"
+
+
+def _allowed(doing: str, was: str) -> set[str]:
+    ends = {"open": {"open"}, "reopen": {"open"}, "close": {"closed", "closing"}, "expire": {"expired", "closing"}}
+    if doing in ends:
+        return ends[doing]
+    late = {"closing"} if was in {"closed", "expired"} else set[str]()
+    return late | ({"closed"} if doing == "wind up" and was == "closing" else set[str]())
 
 
 def _of_the_draw(lease: Lease, before: Draw | None, after: Draw, began: datetime) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_a_close_is_overtaken_by_a_draw(state: LedgerMachine) -> None:
     state.close(pick=0, steps=LOADED, who=1)
     state.draw(call="1", pick=0, steps=TO_THE_END, who=0, worst=20)
     state.go_on(who=1)
-    assert (lease(state).state, lease(state).booked) == ("closed", 20)
+    assert (lease(state).state, lease(state).booked) == ("closing", 20)
 
 
 def test_a_sweeper_with_an_old_list_meets_a_renewed_lease(state: LedgerMachine) -> None:
@@ -113,3 +113,28 @@ def test_an_overrun_on_a_closed_lease(state: LedgerMachine) -> None:
     state.settle(cost=60, pick=0, steps=TO_THE_END, who=0)
     assert (lease(state).amount, lease(state).overrun) == (60, 10)
     assert state.ledger.account("acme").books["month:2026-11"].settled == 60
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_a_sweeper_is_overtaken_by_a_late_end(state: LedgerMachine, steps: int) -> None:
+    """A call that ends while its lease is looked after is on the bill, however far the sweeper had come."""
+    state.draw(call="1", pick=0, steps=TO_THE_END, who=0, worst=20)
+    state.close(pick=0, steps=TO_THE_END, who=0)
+    state.unknown(pick=0, steps=TO_THE_END, who=0)
+    state.wind_up_early(over=False, pick=0, steps=steps, who=1)
+    state.settle(cost=5, pick=0, steps=TO_THE_END, who=0)
+    state.go_on(who=1)
+    state.nothing_leaks()
+    assert lease(state).settled == 5
+
+
+def test_a_call_that_outlives_its_process_is_ended(state: LedgerMachine) -> None:
+    """A run ends while a call is out whose process died: when it must be over it is charged, and the lease rests."""
+    state.draw(call="1", pick=0, steps=TO_THE_END, who=0, worst=20)
+    state.close(pick=0, steps=TO_THE_END, who=1)
+    state.wind_up(over=True, steps=TO_THE_END, who=0)
+    assert (lease(state).state, lease(state).calls) == ("closing", 1)
+    state.tick(minutes=5)
+    state.wind_up(over=True, steps=TO_THE_END, who=0)
+    assert (lease(state).state, lease(state).calls, lease(state).settled) == ("closed", 0, 20)
+    state.nothing_leaks()

@@ -111,7 +111,7 @@ def test_it_is_quiet_when_no_call_is_out(desk: Desk, memory: Fabric) -> None:
     """A call that is out is seen, and so is its end."""
     ports, now = memory.engine.ports, memory.engine.ports.now().timestamp()
     ledger.open_lease(ports, TENANT, LeaseAsk("l", "t", "document-review", "standard", 500, now, now + 600), UNLIMITED)
-    ledger.draw(ports, TENANT, "l", DrawAsk("d", 0, "classify", "extractive-1", 10, "0" * 64, now))
+    ledger.draw(ports, TENANT, "l", DrawAsk("d", 0, "classify", "extractive-1", 10, "0" * 64, now, 30.0))
     desk.stop("all", "", by="ann", reason="a leak")
     memory.clock.wait(2 * EVERY.total_seconds())
     assert not desk.quiet("all", "")

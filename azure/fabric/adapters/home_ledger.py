@@ -49,7 +49,7 @@ class HomeLedger:
         return [draw_from(row) for row in told["draws"]]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases that expired by `at`, the oldest first: as many as one answer holds."""
+        """Return up to `limit` leases that are due by `at`, the oldest first: as many as one answer holds."""
         told = self._home.ask("ledger.overdue", at=at.isoformat(), limit=limit)
         return [lease_from(row) for row in told["leases"]]
 

@@ -14,7 +14,7 @@ from azure.data.tables import TableTransactionError, TransactionOperation, Updat
 
 from azure.fabric.adapters import rows
 from azure.fabric.adapters.verdicts import verdicts
-from shared.core.ledger import Account, Draw, Lease, Posting
+from shared.core.ledger import DUE, Account, Draw, Lease, Posting
 from shared.core.ledger_rows import account_from, draw_from, encode, lease_from
 from shared.errors import Conflict, Permanent
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT, _LEASE, _DRAW = "account", "lease|", "draw|"
 _LOST_RACE = frozenset({409, 412})  # it exists already; it is not as it was read
-_DUE = "RowKey gt @low and RowKey lt @high and State eq @state and ExpiresAt le @at"
+_DUE = "RowKey gt @low and RowKey lt @high and (State eq @open or State eq @closing) and ExpiresAt le @at"
 
 
 class TableLedger:
@@ -74,9 +74,9 @@ class TableLedger:
         return [draw_from(rows.body_of(one)) for one in found]
 
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return up to `limit` open leases of any tenant that expired by `at`, the oldest first; reads all that did."""
+        """Return up to `limit` leases of any tenant whose time is over by `at`, the oldest first; reads all of them."""
         high = _LEASE[:-1] + chr(ord(_LEASE[-1]) + 1)
-        words: dict[str, Any] = {"low": _LEASE, "high": high, "state": "open", "at": at.timestamp()}
+        words: dict[str, Any] = {"low": _LEASE, "high": high, "at": at.timestamp(), **{state: state for state in DUE}}
         with verdicts("the table"):
             found = self._table.client.query_entities(_DUE, parameters=words)
             due = (lease_from(rows.body_of(one)) for one in found)
