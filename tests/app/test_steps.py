@@ -252,7 +252,7 @@ def test_a_call_in_flight_when_the_task_is_cancelled_is_billed(world: World, ans
     assert world.told(task)[-4:] == ["usage.metered", "task.cancelled", "model.routed", "usage.corrected"]
     stored = world.load(task)
     assert (stored.status, stored.spent) == ("cancelled", bill(world, task))
-    assert (world.lease(task).state, world.lease(task).settled, world.lease(task).held) == ("closed", stored.spent, 0)
+    assert (world.lease(task).state, world.lease(task).settled, world.lease(task).held) == ("closing", stored.spent, 0)
     assert stored.progress == (Progress.CANCELLED,)
 
 
