@@ -21,7 +21,7 @@ from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
 from local.unhandled import fail_documents
 from shared.app.commit import relay
-from shared.app.parking import next_due, resume_due, sweep
+from shared.app.parking import EVERYONE, next_due, resume_due, sweep
 from shared.core.routes import Route
 from shared.errors import FabricError
 
@@ -114,7 +114,7 @@ class Engine:
         self.azure.recover()
         sweep(self.ports, source=SOURCE)
         while True:
-            while self._round(heard) or relay(self.ports) or resume_due(self.ports, source=SOURCE):
+            while self._round(heard) or relay(self.ports) or resume_due(self.ports, source=SOURCE, limit=EVERYONE):
                 pass
             wait = self._seconds_to_next()
             if wait is None or wait > patience:

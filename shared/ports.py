@@ -68,8 +68,11 @@ class Tasks(Protocol):
         """Return up to `limit` tasks in the order of their ids, those after the id `after`."""
         ...
 
-    def parked(self, *, limit: int) -> Sequence[Task]:
-        """Return up to `limit` parked tasks of any tenant, those that wait longest first."""
+    def parked(self, *, limit: int, after: str = "") -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first.
+
+        `after` is the `Task.in_line` of one, perhaps parked no more: those behind it are returned.
+        """
         ...
 
 

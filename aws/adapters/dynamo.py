@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from itertools import islice
 from zlib import crc32
 
@@ -34,6 +34,7 @@ from shared.ports import Change
 CLAIM_DAYS = 30
 _SHARDS = 16  # of the relay's index, so that it bears more than one partition's writes
 _DELETES = 25
+_FIRST = "0"  # no time comes before it, and no key may be empty
 _PARKED = "parked"  # the shard of the index that parked tasks wait in
 
 
@@ -67,12 +68,12 @@ class DynamoTasks(Table):
         items = self._below(f"{tenant}#tasks", limit=limit, after=after)
         return [Task.model_validate_json(item["body"]["S"]) for item in items]
 
-    def parked(self, *, limit: int) -> Sequence[Task]:
+    def parked(self, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` parked tasks of any tenant, those that wait longest first; the index may be late."""
         asked = {
             "IndexName": "unsent",
-            "KeyConditionExpression": "unsent = :parked",
-            "ExpressionAttributeValues": values(**{":parked": _PARKED}),
+            "KeyConditionExpression": "unsent = :parked AND since > :after",
+            "ExpressionAttributeValues": values(**{":parked": _PARKED, ":after": after or _FIRST}),
         }
         keys = islice(((item["pk"]["S"], item["sk"]["S"]) for item in self._pages(asked, limit)), limit)
         found = (self._get(pk, sk) for pk, sk in keys)
@@ -110,7 +111,7 @@ def _task(change: Change) -> Item:
     body = checked(task.model_dump_json())
     item = values(pk=f"{task.tenant}#tasks", sk=task.id, version=task.version, body=body)
     if task.parked_at is not None:
-        item |= values(unsent=_PARKED, since=f"{task.parked_at.astimezone(UTC).isoformat()}#{task.id}")
+        item |= values(unsent=_PARKED, since=task.in_line)
     if change.expected == 0:
         return put(item, NEW)
     return put(item, "version = :expected", expected=change.expected)

@@ -105,6 +105,12 @@ class Limited(Asked):
     limit: _Limit
 
 
+class Waiting(Limited):
+    """How many that wait, those behind one."""
+
+    after: str = ""
+
+
 class Unsent(Limited):
     """How many unsent events, and whose."""
 
@@ -336,7 +342,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "tasks.page": Operation(
         Paged, lambda mine, of: _listed("tasks", mine.tasks.page(of.tenant, limit=of.limit, after=of.after))
     ),
-    "tasks.parked": Operation(Limited, lambda mine, of: _listed("tasks", mine.tasks.parked(limit=of.limit))),
+    "tasks.parked": Operation(
+        Waiting, lambda mine, of: _listed("tasks", mine.tasks.parked(limit=of.limit, after=of.after))
+    ),
     "tasks.commit": Operation(Decided, _commit),
     "outbox.unsent": Operation(
         Unsent,

@@ -17,8 +17,8 @@ def publish(_event: Json) -> Json:
     mine = ports()
     done = {
         "EventsRelayed": relay(mine, limit=_BATCH),
-        "TasksResumed": resume_due(mine, source=SOURCE),
         "LeasesEnded": sweep(mine, source=SOURCE, limit=_BATCH),
+        "TasksResumed": resume_due(mine, source=SOURCE),  # last: of very many it may not see the end in its time
     }
     for name, times in done.items():
         if times:

@@ -3,10 +3,10 @@ CREATE TABLE IF NOT EXISTS tasks (
   PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parked (
-  tenant TEXT NOT NULL, id TEXT NOT NULL, since TEXT NOT NULL,
+  tenant TEXT NOT NULL, id TEXT NOT NULL, in_line TEXT NOT NULL,
   PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS parked_longest ON parked (since, tenant, id);
+CREATE INDEX IF NOT EXISTS parked_longest ON parked (in_line);
 CREATE TABLE IF NOT EXISTS sequences (
   tenant TEXT NOT NULL, entity TEXT NOT NULL, last INTEGER NOT NULL,
   PRIMARY KEY (tenant, entity)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC
 
 from local.sqlite.database import Database
 from local.sqlite.ledger import write_posting
@@ -53,9 +52,10 @@ class SqliteTasks:
         )
         return [Task.model_validate_json(body) for (body,) in rows]
 
-    def parked(self, *, limit: int) -> Sequence[Task]:
-        """Return up to `limit` parked tasks of any tenant, those that wait longest first."""
-        rows = self._read("SELECT tenant, id FROM parked ORDER BY since, tenant, id LIMIT ?", (limit,)).fetchall()
+    def parked(self, *, limit: int, after: str = "") -> Sequence[Task]:
+        """Return up to `limit` parked tasks of any tenant, those that wait longest first, behind the one named."""
+        asked = "SELECT tenant, id FROM parked WHERE in_line > ? ORDER BY in_line LIMIT ?"
+        rows = self._read(asked, (after, limit)).fetchall()
         return [self.load(tenant, task) for tenant, task in rows]
 
 
@@ -88,8 +88,7 @@ def _write_task(connection: sqlite3.Connection, change: Change) -> None:
 def _note_parked(connection: sqlite3.Connection, task: Task) -> None:
     """Keep the index of parked tasks; only one that goes on or ends can have been parked."""
     if task.parked_at is not None:
-        since = task.parked_at.astimezone(UTC).isoformat()
-        connection.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (task.tenant, task.id, since))
+        connection.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (task.tenant, task.id, task.in_line))
     elif task.over or task.run > 1:
         connection.execute("DELETE FROM parked WHERE tenant = ? AND id = ?", (task.tenant, task.id))
 

@@ -6,6 +6,7 @@ free when its next run passes there again. So nothing fails for want of money, o
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,9 +28,10 @@ from shared.core.money import usd
 from shared.core.pricing import worst_case
 from shared.core.schedule import order
 from shared.core.workflow import workflow
-from shared.errors import Forbidden, Permanent, Transient
+from shared.errors import Conflict, Forbidden, Permanent, Transient
 from shared.events.catalog import Cause
 from shared.events.ids import derive
+from shared.ports import Setting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 BY = "agentfabric"
-_LOOKED_AT = 2000  # parked tasks at a time; beyond that, those that wait longest hide the others
+EVERYONE = 10**9  # parked tasks: what an engine on one machine looks at
+_LOOKED_AT = 2000  # parked tasks at a time
+_MARK = "parked"  # the setting that says how far the last look came
 _OVER = {
     "throttled": "models may be asked again",
     "preempted": "nothing more urgent waits",
@@ -108,15 +112,33 @@ def give_way_to_others(ports: Ports, task: Task, cause: Cause) -> None:
 
 
 def resume_due(ports: Ports, *, source: str, limit: int = _LOOKED_AT) -> int:
-    """Let parked tasks go on whose time has come, the most urgent first; return how many."""
-    waiting = order(ports.policy(), ports.tasks.parked(limit=limit), ports.now())
+    """Let parked tasks go on whose time has come, the most urgent first; return how many.
+
+    Of more than `limit` each look takes those behind the last one's, so that all are looked at in turn, however many
+    wait longer for something that does not come. Who looks at all of them at once needs no turns.
+    """
+    waiting = order(ports.policy(), _in_turn(ports, limit), ports.now())
     return sum(_resume(ports, task, source) for task in waiting)
 
 
-def next_due(ports: Ports, *, limit: int = _LOOKED_AT) -> datetime | None:
+def _in_turn(ports: Ports, limit: int) -> list[Task]:
+    """Return the next parked tasks, and note how far this came before anything is done about them."""
+    mark = ports.settings.read(_MARK)
+    found = list(ports.tasks.parked(limit=limit, after=mark.text))
+    if mark.text and len(found) < limit:
+        front = ports.tasks.parked(limit=limit - len(found))
+        found += (task for task in front if task.in_line <= mark.text)
+    came_to = found[-1].in_line if len(found) == limit else ""
+    if came_to != mark.text:
+        with suppress(Conflict):  # somebody else looks, too
+            ports.settings.write(Setting(_MARK, came_to, mark.version + 1))
+    return found
+
+
+def next_due(ports: Ports) -> datetime | None:
     """Return when a parked task may go on by itself; one whose time has come waits for something else."""
     now = ports.now()
-    moments = (task.parked_until for task in ports.tasks.parked(limit=limit))
+    moments = (task.parked_until for task in ports.tasks.parked(limit=EVERYONE))
     return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
 

@@ -7,7 +7,7 @@ that say so. A request that changes nothing (a duplicate) returns the task as it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -166,6 +166,13 @@ class Task(BaseModel):
     def run_id(self) -> str:
         """The name of this execution at every engine; starting it twice is starting it once."""
         return f"{self.id}.{self.run}"
+
+    @property
+    def in_line(self) -> str:
+        """Its place among all that are parked, as text that sorts: who waits longest is first. Empty when it is not."""
+        if self.parked_at is None:
+            return ""
+        return f"{self.parked_at.astimezone(UTC).isoformat()}#{self.tenant}#{self.id}"
 
     @property
     def over(self) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,8 @@ from shared.core.approval import Vote
 from shared.core.draws import DrawAsk
 from shared.core.policy import Policy
 from shared.errors import Forbidden, Permanent, Throttled
+from shared.ports import Change
+from tests.app.faults import Rivalry
 from tests.app.world import OWNER, SOURCE, World
 
 if TYPE_CHECKING:
@@ -61,6 +63,55 @@ def draw(world: World, task: Task) -> None:
     at = world.clock.now().timestamp()
     asked = DrawAsk("a-call", 0, "classify", "extractive-1", 1, "a" * 64, at, 30.0)
     ledger.draw(world.ports, TENANT, lease_id(task.id), asked)
+
+
+def crowd(world: World, like: Task, many: int) -> None:
+    """Store so many tasks that were parked before this one and wait for something that does not come."""
+    early, late = world.clock.now() - timedelta(hours=1), world.clock.now() + timedelta(days=1)
+    with world.database.transaction():
+        for number in range(many):
+            waits = {"id": f"crowd-{number:05}", "parked_at": early, "parked_until": late, "version": 1}
+            world.ports.tasks.commit(Change(like.model_copy(update=waits), 0, ()))
+
+
+def test_a_crowd_that_waits_hides_nobody(world: World) -> None:
+    """Behind thousands that wait longer, a task whose time has come goes on within as many looks as they fill."""
+    task = throttled(world)
+    crowd(world, task, 4500)
+    world.clock.wait(30)
+    looks = [resumed(world) for _ in range(3)]
+    assert (looks, world.load(task).run) == ([0, 0, 1], 2)
+
+
+def test_looks_go_round(world: World) -> None:
+    """Who looks at some at a time begins anew behind the last one, whoever has gone or come meanwhile."""
+    task = throttled(world, seconds=90)
+    crowd(world, task, 5)
+    places = []
+    for _ in range(4):
+        assert resume_due(world.ports, source=SOURCE, limit=4) == 0
+        places.append(world.ports.settings.read("parked").text.rpartition("#")[2])
+        world.clock.wait(1)
+    assert places == ["crowd-00003", "crowd-00001", task.id, "crowd-00003"]
+
+
+def test_two_schedulers_look_without_harm(world: World) -> None:
+    """Whoever notes too late how far it came leaves the other one's note, and looks all the same."""
+    task = throttled(world)
+    crowd(world, task, 5)
+    setting = world.ports.settings.read("parked")
+    other = replace(setting, text="x", version=1)
+    tasks: Any = Rivalry(world.ports.tasks, lambda: world.ports.settings.write(other), "parked")
+    world.clock.wait(30)
+    assert resume_due(replace(world.ports, tasks=tasks), source=SOURCE, limit=6) == 1
+    assert world.ports.settings.read("parked").text == "x"
+
+
+def test_an_engine_waits_for_the_first_of_a_crowd(world: World) -> None:
+    """The next moment at which a task may go on is found behind any number of others."""
+    task = throttled(world)
+    crowd(world, task, 2500)
+    assert next_due(world.ports) == task.parked_until
 
 
 def test_a_throttled_task_goes_on_when_it_was_told_to(world: World) -> None:

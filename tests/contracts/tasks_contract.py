@@ -165,6 +165,21 @@ class TasksContract:
         store.tasks.commit(onward(other := store.tasks.load("other", "task-1"), tasks.resume(other, "again")))
         assert [task.tenant for task in store.tasks.parked(limit=10)] == ["acme"]
 
+    def test_parked_tasks_are_paged_by_their_place(self, store: Store) -> None:
+        """Pages follow one another without overlap, also behind a task that has gone on since it was seen."""
+        for name in ("task-3", "task-1", "task-2"):
+            parked(store, name)
+            parked(store, name, tenant="other")
+        parked(store, "task-0", minutes=1)
+        seen, after = [], ""
+        while page := store.tasks.parked(limit=2, after=after):
+            seen += [f"{task.tenant} {task.id}" for task in page]
+            after = page[-1].in_line
+            store.tasks.commit(onward(page[-1], tasks.resume(page[-1], "again")))
+        line = [f"{tenant} task-{number}" for tenant in ("acme", "other") for number in (1, 2, 3)]
+        assert seen == [*line, "acme task-0"]
+        assert [f"{task.tenant} {task.id}" for task in store.tasks.parked(limit=9)] == line[::2]
+
     @pytest.mark.parametrize("end", ["resumed", "cancelled", "settled"])
     def test_a_task_that_waits_no_more_is_not_found(self, store: Store, end: str) -> None:
         """A task leaves the list when it goes on, is cancelled or ends, and the next one moves up."""

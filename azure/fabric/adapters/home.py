@@ -121,9 +121,9 @@ class HomeTasks:
         told = _pages(self._home, "tasks", "tasks.page", tenant, limit, after)
         return [Task.model_validate(one) for one in told]
 
-    def parked(self, *, limit: int) -> Sequence[Task]:
+    def parked(self, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` parked tasks of any tenant, the longest first: as many as one answer holds."""
-        return [Task.model_validate(one) for one in self._home.ask("tasks.parked", limit=limit)["tasks"]]
+        return [Task.model_validate(one) for one in self._home.ask("tasks.parked", limit=limit, after=after)["tasks"]]
 
 
 class HomeOutbox:

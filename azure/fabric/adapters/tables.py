@@ -83,14 +83,15 @@ class TableTasks:
         found = self._table.between(tenant, rows.TASK, after=after, limit=limit)
         return [Task.model_validate_json(rows.body_of(one)) for one in found]
 
-    def parked(self, *, limit: int) -> Sequence[Task]:
+    def parked(self, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` parked tasks of any tenant, those that wait longest first; reads all that are parked."""
         with verdicts("the table"):
             found = [
                 Task.model_validate_json(rows.body_of(one))
                 for one in self._table.client.query_entities("Parked eq true")
             ]
-        return sorted(found, key=lambda task: (task.parked_at, task.id))[:limit]
+        behind = [task for task in found if task.in_line > after]
+        return sorted(behind, key=lambda task: task.in_line)[:limit]
 
     def commit(self, change: Change) -> None:
         """Write all of a decision or nothing; Conflict or Duplicate when it came too late."""
