@@ -16,6 +16,7 @@ from shared.core.routing import Candidate, Route, routes
 from shared.core.schedule import Load
 from shared.core.task import Status
 from shared.errors import Throttled
+from shared.ports import Change
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,13 +51,7 @@ def parked(world: World, priority: Priority, since: datetime) -> None:
             "version": task.version + 1,
         }
     )
-    with world.database.transaction() as connection:
-        connection.execute(
-            "UPDATE tasks SET version = ?, body = ? WHERE id = ?", (waiting.version, waiting.model_dump_json(), task.id)
-        )
-        connection.execute(
-            "INSERT INTO parked (tenant, id, since) VALUES (?, ?, ?)", (TENANT, task.id, since.isoformat())
-        )
+    world.ports.tasks.commit(Change(waiting, task.version, ()))
 
 
 def granted(world: World, priority: Priority) -> str:
