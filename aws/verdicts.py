@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from aws import wire
 from aws.adapters.telemetry import Noted, count, note
+from aws.wiring import flush
 from shared.errors import FabricError, Permanent, Transient
 from shared.problems import code_of
 
@@ -39,6 +40,8 @@ def http(routes: Mapping[str, Callable[[Request], Json]], read: Reader = wire.re
         except Exception as error:  # noqa: BLE001  the door: a stranger gets an answer, the operator gets the type
             unforeseen(error)
             return wire.problem(Permanent("something went wrong here; the operator can see what", code="internal"))
+        finally:
+            flush()
 
     return handler
 
@@ -58,6 +61,8 @@ def pipeline(use: Callable[[Json], Json]) -> Handler:
         except Exception as error:  # noqa: BLE001  the door: what the runtime logs of it must not quote a document
             unforeseen(error)
             raise wire.named(Permanent(f"unforeseen {type(error).__name__}", code="internal")) from None
+        finally:
+            flush()
 
     return handler
 

@@ -4,6 +4,7 @@ AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop
 PROVIDER_SECRETS is the ARN of a secret: a JSON object of the variables that the policy's candidates name as their
 credentials. It is read when the first call needs one; a variable that is set here goes before.
 EGRESS names networks, such as `10.1.0.0/16`, where models may be asked besides the public internet.
+OTEL_EXPORTER_OTLP_ENDPOINT and what belongs to it: see providers/otlp.py.
 
 The forwarder alone reads where the neighbours are and how to get a token for each:
 REVIEWS_URL    https://<app>.azurewebsites.net/api/reviews; empty: there is no Azure (yet)
@@ -32,6 +33,7 @@ from shared.errors import Transient
 if TYPE_CHECKING:
     from aws.adapters.handover import Handover
     from aws.adapters.web import Web
+    from providers.otlp import Exporter
     from shared.core.policy import TenantPolicy
     from shared.ports import Ports
 
@@ -131,7 +133,23 @@ def amazon() -> Ports:
         now=_now,
         nearby=Nearby(Lexical()),
         dead_letters=SqsDeadLetters(sqs, os.environ["DEAD_LETTERS_QUEUE_URL"]),
+        spans=spans(),
     )
+
+
+@cache
+def spans() -> Exporter | None:
+    """Return where spans are recorded, or None when OTEL_EXPORTER_OTLP_ENDPOINT names no collector."""
+    from providers.otlp import exporter  # noqa: PLC0415  loads when it is needed
+
+    return exporter(os.environ, cloud_provider="aws")
+
+
+def flush() -> None:
+    """Send what this invocation recorded: Lambda may freeze the process right after it."""
+    mine = spans()
+    if mine is not None:
+        mine.flush()
 
 
 def _now() -> datetime:

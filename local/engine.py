@@ -19,9 +19,12 @@ from local.lock import exclusive
 from local.sqlite.broker import Broker, Message
 from local.sqlite.database import Database
 from local.sqlite.documents import LocalDocuments
+from local.sqlite.spans import SqliteSpans
+from local.tracing import Tracing
 from local.unhandled import fail_documents
 from shared.app.commit import relay
 from shared.app.parking import EVERYONE, next_due, resume_due, sweep
+from shared.app.tracing import Recorder
 from shared.core.routes import Route
 from shared.errors import FabricError
 
@@ -52,7 +55,9 @@ class Engine:
         self.clock = clock
         self.database = Database(home / "fabric.db" if home else None)
         self.express = aws.Express(clock)
-        self.ports = wiring.embedded(self.database, self.express, clock.now)
+        recorder, self.spans = Recorder(), SqliteSpans(self.database)
+        self._tracing = Tracing(recorder, self.spans, wiring.collector())
+        self.ports = wiring.embedded(self.database, self.express, clock.now, recorder)
         self.broker = Broker(self.database)
         self.documents = LocalDocuments(self.database)
         self.azure = Azure(self.database, clock.now)
@@ -67,6 +72,7 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+        self._tracing.close()
         self.azure.close()
         self.database.close()
 
@@ -138,6 +144,7 @@ class Engine:
             self.azure.turn(self._together),
             self._records(heard),
         ]
+        self._tracing.keep()
         return any(turns)
 
     def _take(self, route: Route, limit: int) -> list[Message]:

@@ -21,6 +21,7 @@ from local.sqlite.ledger import SqliteLedger
 from local.sqlite.records import SqliteRecords
 from local.sqlite.settings import SqliteSettings
 from local.sqlite.tasks import SqliteApprovals, SqliteJournal, SqliteOutbox, SqliteTasks
+from providers import otlp
 from providers.deployments import Deployments
 from providers.egress import LOOPBACK, Egress, egress
 from providers.embedders import embedder
@@ -28,10 +29,11 @@ from providers.http import Pool
 from shared.app.learned import Learned
 from shared.app.nearby import Nearby
 from shared.app.recent import Recent
-from shared.ports import Pipelines, Ports
+from shared.ports import Pipelines, Ports, Spans
 
 if TYPE_CHECKING:
     from local.sqlite.database import Database
+    from providers.otlp import Collector
 
 _log = logging.getLogger(__name__)
 TENANT = "local"
@@ -66,7 +68,14 @@ def using(mine: Ports) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetime]) -> Ports:
+def collector() -> Collector | None:
+    """Return where spans are sent besides the state folder, if anywhere."""
+    return otlp.collector(os.environ, deployment_environment_name="laptop")
+
+
+def embedded(
+    database: Database, pipelines: Pipelines, now: Callable[[], datetime], spans: Spans | None = None
+) -> Ports:
     """Return the ports of a fabric whose every part is in this process."""
     settings = SqliteSettings(database)
     policy = policy_of(database.path.parent if database.path else None, settings, now, _log.error)
@@ -87,6 +96,7 @@ def embedded(database: Database, pipelines: Pipelines, now: Callable[[], datetim
         policy=policy,
         now=now,
         dead_letters=SqliteDeadLetters(database),
+        spans=spans,
         nearby=Nearby(embedder(os.environ.get("AGENTFABRIC_EMBEDDER", "lexical"))),
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.core.recording import AuditRow, BillingRow, EntityRecord, Parked, Verdict
     from shared.core.routes import Route
     from shared.core.routing import Route as Deployment
+    from shared.core.spans import Span
     from shared.core.task import Task
     from shared.events.catalog import AnyEvent
     from shared.events.document import DocumentRef
@@ -314,6 +315,14 @@ class DeadLetters(Protocol):
         ...
 
 
+class Spans(Protocol):
+    """Whoever wants to see how long the work took. Losing a span costs no work."""
+
+    def record(self, span: Span) -> None:
+        """Take note of a piece of work that ended; never fails and never waits."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every need of the use cases, filled in by a cloud's wiring."""
@@ -335,6 +344,7 @@ class Ports:
     now: Callable[[], datetime]
     dead_letters: DeadLetters | None = None  # None: the transport keeps its own
     nearby: Nearby | None = None  # None: an answer is given again to an equal question only
+    spans: Spans | None = None  # None: nobody looks at them
     turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
 
     @property

@@ -6,6 +6,7 @@ HOME_AUDIENCE      whom the managed identity's token is for, as the home's autho
 HOME_TOKEN         file:///… or http://127.0.0.1:…, where a token is found instead; for one machine
 AGENTFABRIC_AUTH   `none` believes identity headers without App Service authentication; for one machine, on loopback
 EGRESS             networks, such as 10.1.0.0/16, where models may be asked besides the public internet
+OTEL_EXPORTER_OTLP_ENDPOINT and what belongs to it: see providers/otlp.py
 PIPELINES          "module:callable" yields the way to AWS; only where the home is here
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
     from azure.fabric.adapters.web import Web
+    from providers.otlp import Exporter
     from shared.core.policy import Policy, TenantPolicy
     from shared.ports import Documents, Pipelines, Ports, Records
 
@@ -96,6 +98,7 @@ def home() -> Ports:
         settings=Recent(settings, _now),
         policy=stored(settings, lambda: seed, _now, _log.error),
         now=_now,
+        spans=spans(),
     )
 
 
@@ -155,7 +158,23 @@ def storage() -> Ports:
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,
+        spans=spans(),
     )
+
+
+@cache
+def spans() -> Exporter | None:
+    """Return where spans are recorded, or None when OTEL_EXPORTER_OTLP_ENDPOINT names no collector."""
+    from providers.otlp import exporter  # noqa: PLC0415  loads when it is needed
+
+    return exporter(os.environ, cloud_provider="azure")
+
+
+def flush() -> None:
+    """Send what this invocation recorded: the platform may end the process at any time after it."""
+    mine = spans()
+    if mine is not None:
+        mine.flush()
 
 
 def queue(account: str, name: str, **settings: Any) -> QueueClient:  # noqa: ANN401  the SDK's own settings

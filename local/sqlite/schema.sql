@@ -93,3 +93,8 @@ CREATE TABLE IF NOT EXISTS answers (
   PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (expires);
+
+CREATE TABLE IF NOT EXISTS spans (
+  task TEXT NOT NULL, about TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (task, about)
+) WITHOUT ROWID;

@@ -37,7 +37,7 @@ def _azure() -> Ports:
     home = aws.amazon()
     account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
     reviews = StorageQueues({Route.REVIEWS: fabric.queue(account, Route.REVIEWS.value)})
-    return replace(home, bus=Routes({Route.REVIEWS: reviews}, home.bus))
+    return replace(home, bus=Routes({Route.REVIEWS: reviews}, home.bus), spans=fabric.spans())
 
 
 @dataclass(frozen=True, slots=True)

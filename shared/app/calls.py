@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from shared.app import tracing
 from shared.core.answers import complaint
 from shared.core.completion import Completion, NoAnswer, Prompt
 from shared.core.gate import RANKS
@@ -22,7 +23,7 @@ from shared.events.routing import ModelRouted, Refused
 if TYPE_CHECKING:
     from shared.app.purse import Paid, Purse, Terms, Ticket
     from shared.core.routing import Pick, Refusal, Route
-    from shared.ports import Learned, Models
+    from shared.ports import Learned, Models, Spans
 
 Kind = Literal["first", "fallback", "retry", "repair", "hedge"]
 _ITS_OWN_FAULT = frozenset({"provider-credentials", "unknown-deployment"})  # a refusal that no prompt can mend
@@ -37,6 +38,16 @@ class Said(NamedTuple):
 
     completion: Completion
     fault: str
+
+
+class Out(NamedTuple):
+    """A call that is about to be made, the question's `number`th."""
+
+    route: Route
+    ticket: Ticket
+    prompt: Prompt
+    kind: Kind
+    number: int
 
 
 @dataclass(slots=True)
@@ -71,6 +82,7 @@ class Calls:
     most_in: int = 0  # what can be billed for reading the question, as it was first put
     made: int = 0
     after: str = ""
+    spans: Spans | None = None
 
     def prepare(self, pick: Pick, prompt: Prompt, kind: Kind) -> Callable[[], Said]:
         """Put the call's money aside and return the call; Busy when the gate is shut, Permanent without money.
@@ -92,7 +104,8 @@ class Calls:
             return lambda: self._again(earlier, prompt)
         self._note(pick, ticket, kind)
         asked = replace(prompt, deployment=route.name, reference=ticket.id, timeout=self._seconds(route, prompt))
-        return lambda: self._call(route, ticket, asked, kind)
+        out = Out(route, ticket, asked, _kind(kind, self.terms.attempt), self.made)
+        return lambda: self._call(out)
 
     def worst(self, route: Route, prompt: Prompt) -> int:
         """Return the most that a call can cost, in micro-USD."""
@@ -108,42 +121,50 @@ class Calls:
         self.race.won = self.race.won or not fault
         return Said(earlier, fault)
 
-    def _call(self, route: Route, ticket: Ticket, prompt: Prompt, kind: Kind) -> Said:
+    def _call(self, out: Out) -> Said:
+        route, ticket, prompt, _, _ = out
         began = self.now()
         try:
             completion = self.models.complete(prompt)
         except Throttled as error:
             self.purse.release(ticket)
-            self._leave(route, "throttled", began, error.retry_after)
+            self._ended(out, "throttled", began, error)
             raise
         except NoAnswer as error:
             (self.purse.unknown if error.served else self.purse.release)(ticket)
-            self._leave(route, "failed", began, error.retry_after)
+            self._ended(out, "failed", began, error, ticket.worst if error.served else 0)
             raise
         except Permanent as error:
             self.purse.release(ticket)
-            self._leave(route, "failed" if error.code in _ITS_OWN_FAULT else "refused", began)
+            self._ended(out, "failed" if error.code in _ITS_OWN_FAULT else "refused", began, error)
             raise
-        except BaseException:  # whatever ended it, the provider may have done the work
+        except BaseException as error:  # whatever ended it, the provider may have done the work
             self.purse.unknown(ticket)
-            self._leave(route, "failed", began)
+            self._ended(out, "failed", began, error, ticket.worst)
             raise
-        return self._settle(route, ticket, completion, Said(completion, _fault(completion, prompt)), kind, began)
-
-    def _settle(
-        self, route: Route, ticket: Ticket, completion: Completion, said: Said, kind: Kind, began: float
-    ) -> Said:
-        self._leave(route, "bad-answer" if said.fault else "answered", began, completion=completion)
+        said = Said(completion, _fault(completion, prompt))
+        ended = self._leave(route, "bad-answer" if said.fault else "answered", began, completion=completion)
         cost = route.cost(completion.usage.tokens_in, completion.usage.tokens_out)
-        self.purse.settle(ticket, completion, cost, self.race.outcome(said.fault, kind))
+        paid = self.race.outcome(said.fault, out.kind)
+        if self.spans is not None:
+            tracing.answered(self.spans, self.terms, out, (began, ended), said, paid, cost)
+        self.purse.settle(ticket, completion, cost, paid)
         return said
+
+    def _ended(self, out: Out, end: End, began: float, error: BaseException, cost: int = 0) -> None:
+        """Learn from a call that ended without an answer."""
+        wait = error.retry_after if isinstance(error, Throttled | NoAnswer) else 0.0
+        ended = self._leave(out.route, end, began, wait)
+        if self.spans is not None:
+            tracing.unanswered(self.spans, self.terms, out, (began, ended), error, cost)
 
     def _leave(
         self, route: Route, end: End, began: float, retry_after: float = 0.0, completion: Completion | None = None
-    ) -> None:
+    ) -> float:
         now = self.now()
         quota = completion.quota if completion else None
         self.learned.leave(route, Outcome(end, (now - began) * 1000, retry_after, quota), now)
+        return now
 
     def _seconds(self, route: Route, prompt: Prompt) -> float:
         return min(route.timeout, prompt.deadline - self.now()) if prompt.deadline else route.timeout

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from shared.app import leases
 from shared.app.admission import finish
+from shared.app.tracing import moved
 from shared.core.decision import Decision
 from shared.core.pricing import most_tokens
 from shared.core.routes import routes
@@ -43,7 +44,7 @@ def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, cl
 
 def create(ports: Ports, cause: Cause, decide: Callable[[], Decision], *, claim: str) -> Task:
     """Commit and publish a task that is new; when its claim is taken, return the one that is there."""
-    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decide(), 0, claim))
+    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decide(), None, claim))
 
 
 def _settled(ports: Ports, cause: Cause, claim: str | None, attempt: Callable[[], Task]) -> Task:
@@ -66,14 +67,16 @@ def _once(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], claim:
         return task
     if decision.task.over and not task.over:
         decision = _ended(ports, task, decision, cause.source)
-    return _commit(ports, cause, decision, task.version, claim)
+    return _commit(ports, cause, decision, task, claim)
 
 
-def _commit(ports: Ports, cause: Cause, decision: Decision, expected: int, claim: str | None) -> Task:
+def _commit(ports: Ports, cause: Cause, decision: Decision, before: Task | None, claim: str | None) -> Task:
+    expected = before.version if before else 0
     after = ports.tasks.last_sequence(cause.tenant, cause.entity)
     events = follow(cause, decision.facts, after=after, at=ports.now())
     task = decision.task.model_copy(update={"version": expected + 1})
     ports.tasks.commit(Change(task, expected, events, claim, decision.entry, decision.approvals, decision.posting))
+    moved(ports, before, task, decision.approvals)
     send(ports, events)
     return task
 

@@ -17,7 +17,7 @@ from shared.app.crew import Threads
 from shared.app.leases import charge_of, lease_id
 from shared.app.purse import UNKNOWN_OUTCOME, Kept, LedgerDown, Terms, Ticket
 from shared.app.router import Router
-from shared.core import caching
+from shared.core import caching, spans
 from shared.core.admission import tenant_policy
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.money import usd
@@ -66,6 +66,8 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         and tenant.cache
         and any(one.provider != "extractive" for one in policy.candidates.values()),
         alike=tenant.semantic_threshold if tenant.semantic_cache else 0.0,
+        task=task.id,
+        within=spans.attempt(purse.entry, task.run),
     )
     router = Router(
         ports.models,
@@ -75,6 +77,7 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         ports.cache,
         _crew() if asked.hard else None,
         ports.nearby,
+        ports.spans,
     )
     return router.bound(purse, terms)
 

@@ -95,3 +95,5 @@ class Terms:
     pays_again: bool = True
     cacheable: bool = False
     alike: float = 0.0
+    task: str = ""
+    within: str = ""  # what the calls' spans are a part of

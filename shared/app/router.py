@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.core.completion import Completion, Prompt
     from shared.core.likeness import Place
     from shared.core.routing import Route
-    from shared.ports import Cache, Learned, Models, Nearby
+    from shared.ports import Cache, Learned, Models, Nearby, Spans
 
 _LOG = logging.getLogger(__name__)
 _KEPT = timedelta(days=1)
@@ -43,6 +43,7 @@ class Router:
     cache: Cache | None = None
     crew: Crew | None = None
     nearby: Nearby | None = None
+    spans: Spans | None = None
 
     def bound(self, purse: Purse, terms: Terms) -> Models:
         """Return models as a tool sees them: paid from this purse, on these terms."""
@@ -91,7 +92,7 @@ class Router:
             return None
 
     def _question(self, prompt: Prompt, purse: Purse, terms: Terms) -> Question:
-        calls = Calls(self.models, self.learned, self.now, terms, purse)
+        calls = Calls(self.models, self.learned, self.now, terms, purse, spans=self.spans)
         return Question(self.routes(), prompt, calls, self.crew)
 
     def _cached(

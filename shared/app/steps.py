@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,9 +13,11 @@ from shared.app.commit import change, relay
 from shared.app.parking import Wait, give_back, give_way_to_others, park
 from shared.app.paying import LeasePurse, models_for
 from shared.app.purse import UNKNOWN_OUTCOME
+from shared.app.tracing import Measured
 from shared.core import stepping
 from shared.core.admission import tenant_policy
 from shared.core.pricing import worst_case
+from shared.core.spans import of_attempt
 from shared.core.stepping import Call, Spending
 from shared.core.task import PARKED
 from shared.core.workflow import Step, workflow
@@ -63,7 +66,8 @@ def run_step(ports: Ports, asked: StepRequest, *, source: str) -> dict[str, Any]
     if step.tokens is not None:
         give_way_to_others(ports, task, _cause(task, call, entry.attempt if entry else 0, "yield", source))
     begun = _begin(ports, task, step, call, entry, source)
-    return _attempt(ports, task, step, call, begun, source)
+    with Measured(ports, partial(of_attempt, begun, task.run)):
+        return _attempt(ports, task, step, call, begun, source)
 
 
 def _check_run(task: Task, run: int | None) -> None:

@@ -94,6 +94,7 @@ class Route(NamedTuple):
     timeout: float
     per_second: float  # calls, 0 for no known limit
     embedded: bool  # counts its own tokens; asked again, it says the same again
+    provider: str = ""
 
     def cost(self, tokens_in: int, tokens_out: int) -> int:
         """Return the price of so many tokens, rounded up."""
@@ -117,6 +118,7 @@ def routes(candidates: Iterable[Candidate]) -> tuple[Route, ...]:
             timeout=one.timeout,
             per_second=(one.requests_per_minute or 0) / 60,
             embedded=one.provider == "extractive",
+            provider=one.provider,
         )
         for one in candidates
     )
@@ -177,7 +179,7 @@ def decide(known: tuple[Route, ...], ask: Ask, health: Mapping[str, Health], now
     purpose, text_in, tokens_in, most_in, most_out, left, needs, sla, hard, floor, zone = ask
     left *= _MILLION
     for route in known:
-        name, _, provisioned, context, price_in, price_out, able, there, quality, p95, _, _, embedded = route
+        name, _, provisioned, context, price_in, price_out, able, there, quality, p95, _, _, embedded, _ = route
         reads, bills = (text_in, text_in) if embedded else (tokens_in, most_in)
         if (
             (purpose not in able or not needs <= able)

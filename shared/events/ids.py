@@ -33,7 +33,16 @@ def derive(*parts: object) -> str:
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
-def traceparent(task_id: str, span: str) -> str:
-    """Return a W3C `traceparent` whose trace is the task and whose span is derived from `span`."""
-    trace = hashlib.sha256(task_id.encode()).hexdigest()[:32]
-    return f"00-{trace}-{hashlib.sha256(span.encode()).hexdigest()[:16]}-01"
+def trace_id(task: str) -> str:
+    """Return the id of a task's trace, as W3C wants it: whoever knows the task knows its trace."""
+    return hashlib.sha256(task.encode()).hexdigest()[:32]
+
+
+def span_id(about: str) -> str:
+    """Return the id of the span that is about something; about the same thing there is one span."""
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
+def traceparent(task: str, about: str) -> str:
+    """Return a W3C `traceparent`: the task's trace, and in it the span of what the event comes from."""
+    return f"00-{trace_id(task)}-{span_id(about)}-01"

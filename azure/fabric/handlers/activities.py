@@ -95,6 +95,8 @@ def _verdict(given: DocumentOf, work: Callable[[], Outcome]) -> Outcome:
     except Exception as error:  # noqa: BLE001  the door: what the engine writes down must not quote a document
         note(error)
         raise UnforeseenError(type(error).__name__) from None
+    finally:
+        wiring.flush()
     return {"document": given["document"], **outcome}
 
 

@@ -58,6 +58,7 @@ def decide(req: func.HttpRequest) -> func.HttpResponse:
         ports, caller = _entered(req)
         vote = vote_of(req, caller.person)
         approval = decide_approval(ports, caller.tenant, req.route_params["approval"], vote, source=SOURCE)
+        wiring.flush()
         return answer(200, _summary(approval))
 
     return answered(work)
