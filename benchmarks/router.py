@@ -42,10 +42,10 @@ _PATH = (
     " of the answer, price, settlement, journal, lease closed; three events made and encoded; rows in memory"
 )
 _OURS = {
-    "traced": f"{_PATH}; three spans by OpenTelemetry's SDK, which the benchmark makes as the product has none.",
+    "traced": f"{_PATH}; three spans recorded: the admission, the call, the attempt at a step that it is a part of.",
     "untraced": f"{_PATH}; no spans.",
     "step": "Ours: the same by way of a run's step, with its purse and its rows of task and journal; no spans.",
-    "fallback": "Ours: no spans; the first deployment is down: drawn, taken back, the next one drawn; an event more.",
+    "fallback": "Ours: the first deployment is down: drawn, taken back, the next one drawn; an event and a span more.",
 }
 _LIMITS = (
     " Router.completion (acompletion takes longer), usage-based-routing-v2, rpm and tpm for each deployment, pre-call"
@@ -53,7 +53,7 @@ _LIMITS = (
 )
 # The peers' kinds: what they do.
 _THEIRS = {
-    "spans": f" LiteLLM:{_LIMITS}; its own two spans, by the same SDK.",
+    "spans": f" LiteLLM:{_LIMITS}; its own two spans, by OpenTelemetry's SDK.",
     "limits": f" LiteLLM:{_LIMITS}, no spans.",
     "plain": " LiteLLM: Router.completion, simple-shuffle, no limits, the price in a callback.",
     "fell": f" LiteLLM:{_LIMITS}, no spans; the first group fails at once, `fallbacks` names another; cooldowns off.",

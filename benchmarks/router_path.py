@@ -1,15 +1,15 @@
 """The whole path of a model call without the call: granted, routed, drawn, answered, settled, billed, told, traced.
 
 Everything that decides is the product's own, from `grant` to `finish`; its rows lie in memory, and the model answers
-at once. The product has no spans yet: those recorded here are made here, with OpenTelemetry's SDK.
+at once.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.material import NOON, PERSON, TENANT
@@ -20,6 +20,7 @@ from shared.app.paying import LeasePurse, models_for
 from shared.app.purse import Kept, Terms, Ticket
 from shared.app.recent import Recent
 from shared.app.router import Router
+from shared.app.tracing import Measured, Recorder, moved
 from shared.core import caching, draws, stepping
 from shared.core.completion import Completion, NoAnswer, Prompt, Usage
 from shared.core.draws import DrawAsk, Outcome
@@ -28,6 +29,7 @@ from shared.core.journal import Entry
 from shared.core.ledger import Account, Draw, Lease, Posting
 from shared.core.policy import Policy, TenantPolicy
 from shared.core.routing import Candidate
+from shared.core.spans import attempt, of_attempt
 from shared.core.task import Progress, Status, Task
 from shared.core.workflow import workflow
 from shared.errors import Conflict
@@ -39,10 +41,6 @@ from shared.ports import Ports, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-    from opentelemetry.trace import Tracer
 
     from shared.app.purse import Paid
     from shared.events.envelope import Fact
@@ -185,20 +183,8 @@ class _Model:
     """The `Models` port: answers at once, but for a deployment that is down."""
 
     down: str
-    tracer: Tracer | None
 
     def complete(self, prompt: Prompt) -> Completion:
-        if self.tracer is None:
-            return self._answer(prompt)
-        with self.tracer.start_as_current_span(f"chat {prompt.deployment}", record_exception=False) as span:
-            completion = self._answer(prompt)
-            used = completion.usage
-            span.set_attribute("gen_ai.request.model", used.model)
-            span.set_attribute("gen_ai.usage.input_tokens", used.tokens_in)
-            span.set_attribute("gen_ai.usage.output_tokens", used.tokens_out)
-            return completion
-
-    def _answer(self, prompt: Prompt) -> Completion:
         if prompt.deployment == self.down:
             raise NoAnswer("503", code="server-error", served=False)
         return Completion(_ANSWER, Usage("gpt-4o-mini", prompt.tokens_in, 20))
@@ -268,11 +254,8 @@ class Desk:
 
     def __init__(self, *, traced: bool = False, fall_back: bool = False, as_step: bool = False) -> None:
         self.told: list[str] = []
-        self.spans: InMemorySpanExporter | None = None
-        self._tracer: Tracer | None = None
-        if traced:
-            self.spans, self._tracer = _tracing()
-        self._model = _Model(DOWN if fall_back else "", self._tracer)
+        self.spans = Recorder() if traced else None
+        self._model = _Model(DOWN if fall_back else "")
         self._rows, self._policy = Rows(), policy()
         self._terms = Terms(TENANT, 0, _STEP.name, "benchmark", "benchmark", zone="eu")
         self._tasks: Any = _NoneParked()
@@ -286,8 +269,10 @@ class Desk:
         if self._model.down and not self._asked % _BREAKS_AFTER:
             self._ports = self._fresh()
         prompt = Prompt("classify", _INSTRUCTION, text or f"{self._asked} {TEXT}", _SCHEMA, max_output_tokens=64)
-        with self._span("model call"):
-            return self._answered(f"task-{self._asked}", prompt)
+        name = f"task-{self._asked}"
+        task, entry = _TASK.model_copy(update={"id": name}), _ENTRY.model_copy(update={"task": name})
+        with Measured(self._ports, partial(of_attempt, entry, 1)):
+            return self._answered(task, entry, prompt)
 
     def hand_on(self) -> tuple[int, int]:
         """Forget what was recorded, as who has sent or stored it does; return how many events and spans that was.
@@ -302,36 +287,34 @@ class Desk:
         assert settled == sum(one.settled for one in self._rows.leases.values()) + self._settled
         self._settled = settled
         calls, self._handed_on = self._asked - self._handed_on, self._asked
-        counted = len(self.told), len(self.spans.get_finished_spans()) if self.spans else 0
+        spans, lost = self.spans.take() if self.spans else ([], 0)
+        counted = len(self.told), len(spans)
         again = 1 if self._model.down else 0
         assert counted == ((3 + again) * calls, (3 + again) * calls if self.spans else 0)
+        assert not lost
         self.told.clear()
         self._rows.leases.clear()
         self._rows.draws.clear()
-        if self.spans:
-            self.spans.clear()
         return counted
 
-    def _alone(self, task: str, prompt: Prompt) -> Completion:
+    def _alone(self, task: Task, entry: Entry, prompt: Prompt) -> Completion:
         """Let the tenant's account and the router decide, without a task and its steps around them."""
-        ports, lease = self._ports, f"lease-of-{task}"
-        with self._span("admit"):
-            granted = self._granted(Ask(lease, task, _FLOW.name, "standard", WORST, _TOKENS))
+        ports, name, lease = self._ports, task.id, f"lease-of-{task.id}"
+        granted = self._granted(task, lease)
         purse = Pocket(self._rows, lease, _STEP.name, ports.now)
-        completion = self._router.complete(prompt, purse, self._terms)
+        terms = replace(self._terms, task=name, within=attempt(entry, 1))
+        completion = self._router.complete(prompt, purse, terms)
         admitted = TaskAdmitted(budget_micro_usd=WORST, reason=granted.reason, left_micro_usd=granted.left)
         bill = (_metered(drawn, line) for line, drawn in enumerate(purse.paid, 1))
-        self._tell(task, (admitted, *purse.notes, *bill))
+        self._tell(name, (admitted, *purse.notes, *bill))
         used = completion.usage
         self._finish(lease, _TOKENS - used.tokens_in - used.tokens_out)
         return completion
 
-    def _as_a_step(self, name: str, prompt: Prompt) -> Completion:
+    def _as_a_step(self, task: Task, entry: Entry, prompt: Prompt) -> Completion:
         """Do what a step of a run does about money, as the product does it."""
-        ports, task, lease = self._ports, _TASK.model_copy(update={"id": name}), lease_id(name)
-        with self._span("admit"):
-            granted = self._granted(Ask(lease, name, task.workflow, task.priority, WORST, _TOKENS))
-        entry = _ENTRY.model_copy(update={"task": name})
+        ports, name, lease = self._ports, task.id, lease_id(task.id)
+        granted = self._granted(task, lease)
         purse = LeasePurse(ports, task, entry)
         completion = models_for(ports, purse, _STEP, cacheable=False).complete(prompt)
         admitted = TaskAdmitted(budget_micro_usd=WORST, reason=granted.reason, left_micro_usd=granted.left)
@@ -340,9 +323,12 @@ class Desk:
         self._finish(lease, _TOKENS - used.tokens_in - used.tokens_out)
         return completion
 
-    def _granted(self, asked: Ask) -> Grant:
+    def _granted(self, task: Task, lease: str) -> Grant:
+        """Admit a task, as its commit does it: with its lease, and a span of that."""
+        asked = Ask(lease, task.id, task.workflow, task.priority, WORST, _TOKENS)
         granted = admission.grant(self._ports, TENANT, asked)
         self._rows.post(granted.posting)
+        moved(self._ports, None, task)
         return granted
 
     def _finish(self, lease: str, unused_tokens: int) -> None:
@@ -354,15 +340,12 @@ class Desk:
         cause = Cause(f"{task}.call", TENANT, task, _TASK.entity, "/benchmarks")
         self.told += [encode(event) for event in follow(cause, facts, after=0, at=self._ports.now())]
 
-    def _span(self, name: str) -> AbstractContextManager[object]:
-        return self._tracer.start_as_current_span(name) if self._tracer else nullcontext()
-
     def _fresh(self) -> Ports:
         """Return ports that have learned nothing; a call has to do with a few of them only."""
         none: Any = None
         rows: Any = self._rows
         learned = Learned()
-        self._router = Router(self._model, lambda: self._policy.routes, time.time, learned)
+        self._router = Router(self._model, lambda: self._policy.routes, time.time, learned, spans=self.spans)
         return Ports(
             tasks=self._tasks,
             outbox=none,
@@ -379,6 +362,7 @@ class Desk:
             settings=Recent(_Unwritten(), _now),
             policy=lambda: self._policy,
             now=_now,
+            spans=self.spans,
         )
 
 
@@ -394,13 +378,3 @@ def _metered(drawn: Draw, line: int) -> UsageMetered:
         line=line,
         deployment=drawn.deployment,
     )
-
-
-def _tracing() -> tuple[InMemorySpanExporter, Tracer]:
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  not everybody who calls is traced
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
-
-    provider, exporter = TracerProvider(), InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return exporter, provider.get_tracer("benchmarks")

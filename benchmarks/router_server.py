@@ -66,7 +66,6 @@ def _ours() -> tuple[str, dict[str, Work]]:
         "untraced": desk(),
         "step": desk(as_step=True),
         "fallback": desk(traced=True, fall_back=True),
-        "fallback-untraced": desk(fall_back=True),
     }
     return "agentfabric", {kind: _at(made) for kind, made in kinds.items()}
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, costs, develop, drill, limits, record, review, stack, tasks
+from local.cli import approvals, costs, develop, drill, limits, record, review, stack, tasks, trace
 from local.cli.shared import Stop
 from shared.errors import FabricError
 
@@ -30,6 +30,7 @@ for verb in (
     approvals.reject,
     record.events,
     record.explain,
+    trace.trace,
     costs.costs,
     record.parked,
     record.skip,
