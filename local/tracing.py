@@ -10,13 +10,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from queue import Full, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import Transient
 
 if TYPE_CHECKING:
     from local.sqlite.spans import SqliteSpans
-    from providers.otlp import Collector
     from shared.app.tracing import Recorder
     from shared.core.spans import Span
 
@@ -25,10 +24,18 @@ _BATCHES = 100
 _LAST_SECONDS = 3.0  # for what is still to be sent when the process wants to end
 
 
+class Sends(Protocol):
+    """Takes spans away; how that ended is its own to say."""
+
+    def send(self, spans: Sequence[Span], lost: int = 0) -> None:
+        """Send spans."""
+        ...
+
+
 class Tracing:
     """Takes what was recorded to where it is kept."""
 
-    def __init__(self, recorder: Recorder, kept: SqliteSpans, collector: Collector | None) -> None:
+    def __init__(self, recorder: Recorder, kept: SqliteSpans, collector: Sends | None) -> None:
         self._recorder = recorder
         self._kept = kept
         self._sender = Sender(collector) if collector else None
@@ -57,7 +64,7 @@ class Tracing:
 class Sender:
     """Sends batches to a collector, one after the other, in its own thread."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Sends) -> None:
         self._collector = collector
         self._batches: Queue[Sequence[Span] | None] = Queue(_BATCHES)
         self._thread = threading.Thread(target=self._send_all, name="spans", daemon=True)

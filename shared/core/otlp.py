@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.core.spans import CHAT, NAMES
+from shared.core.spans import CHAT, NAMES, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from shared.core.spans import Span
 
 Json = dict[str, Any]
 _INTERNAL, _CLIENT = 1, 3
@@ -24,6 +22,31 @@ def request(spans: Iterable[Span], resource: Mapping[str, str]) -> Json:
     """Return the ExportTraceServiceRequest that hands spans on; `resource` says who recorded them."""
     scope = {"scope": {"name": "agentfabric"}, "spans": [_span(span) for span in spans]}
     return {"resourceSpans": [{"resource": {"attributes": _attributes(resource)}, "scopeSpans": [scope]}]}
+
+
+def read(told: Mapping[str, Any]) -> list[Span]:
+    """Return the spans in such a request, ours or what a collector kept; they are about what their ids say."""
+    return [
+        _read(span) for resource in told["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"]
+    ]
+
+
+def _read(span: Mapping[str, Any]) -> Span:
+    said: Any = {one["key"]: _said(one["value"]) for one in span["attributes"]}
+    return Span(
+        task=str(said.get("agentfabric.task", "")),
+        about=span["spanId"],
+        within=span.get("parentSpanId", ""),
+        name=span["name"],
+        start=int(span["startTimeUnixNano"]) / _NANOSECONDS / _MICROSECONDS,
+        end=int(span["endTimeUnixNano"]) / _NANOSECONDS / _MICROSECONDS,
+        fault=str(said.pop("error.type", "")),
+        facts=said,
+    )
+
+
+def _said(value: Mapping[str, str]) -> int | str:
+    return int(value["intValue"]) if "intValue" in value else value["stringValue"]
 
 
 def _span(span: Span) -> Json:

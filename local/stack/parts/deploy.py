@@ -46,7 +46,7 @@ def _prepare(room: Room) -> Mapping[str, str]:
     """Build, deploy, do what the local CloudFormation leaves out, and say what was made."""
     sam = str(tools.required(_SAM))
     built = _build(sam, room)
-    room.run(_deployment(sam, built, room.facts["ISSUER_URL"]), _environment(room))
+    room.run(_deployment(sam, built, room.facts), _environment(room))
     return complete(STACK, room.facts, room.facts["AWS_ENDPOINT_URL"], _FACTS) | {"TENANTS": TENANTS}
 
 
@@ -61,8 +61,12 @@ def _build(sam: str, room: Room) -> Path:
     return folder / "template.yaml"
 
 
-def _deployment(sam: str, template: Path, issuer: str) -> list[str]:
-    parameters = _PARAMETERS | {"JwtIssuer": issuer, "Tenants": TENANTS.replace('"', '\\"')}
+def _deployment(sam: str, template: Path, facts: Mapping[str, str]) -> list[str]:
+    parameters = _PARAMETERS | {
+        "JwtIssuer": facts["ISSUER_URL"],
+        "Tenants": TENANTS.replace('"', '\\"'),
+        "TracesEndpoint": facts["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    }
     return [
         *(sam, "deploy", "--template-file", str(template), "--stack-name", STACK, "--region", REGION),
         *("--capabilities", "CAPABILITY_IAM", "--resolve-s3", "--no-progressbar"),
@@ -93,6 +97,6 @@ PART = Part(
     name="deploy",
     about="template.yaml, deployed on the local AWS by sam",
     requires=(_SAM, tools.command("make", "install make", "--version")),
-    needs=("identity", "ministack"),
+    needs=("identity", "ministack", "collector"),
     prepare=_prepare,
 )
