@@ -143,6 +143,11 @@ def test_the_verbs_reach_the_stack(deployed: Path, shell: Shell) -> None:
     assert shell.type("approve", item.approval, *there).out == f"{item.approval[:8]}  COPYING: approved\n"
     assert eventually(lambda: "task.completed" in shell.type("events", "--task", item.task, *there).out)
     assert "approved" in shell.type("explain", item.task, *there).out
+    assert eventually(lambda: "document-review: completed" in shell.type("trace", item.task, *there).out)
+    (told,) = shell.type("trace", item.task, "--json", *there).lines
+    assert {
+        one["value"]["stringValue"] for part in told["resourceSpans"] for one in part["resource"]["attributes"]
+    } == {*("agentfabric", "aws", "azure")}
 
 
 def test_the_clients_and_operators_verbs_reach_the_stack(deployed: Path, shell: Shell) -> None:
@@ -224,6 +229,7 @@ def test_the_sdks_as_readme_has_them_are_answered(root: Path, clone: Path, facts
     [
         *(("approvals",), ("approve", "--all"), ("events", "--task", "t"), ("explain", "t"), ("parked",)),
         *(("tenants",), ("policy",), ("start", "--all"), ("status", "t"), ("tasks",), ("cancel", "t")),
+        ("trace", "t"),
     ],
 )
 def test_verbs_for_a_stack_that_is_down_say_how_to_start_it(shell: Shell, verb: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PARTS = {part.name: part for part in all_parts()}
 # Everything that needs no deployment; `deploy` has a test of its own.
-ALONE = ("identity", "azurite", "ministack", "spanner", "pubsub", "record", "query")
+ALONE = ("collector", "identity", "azurite", "ministack", "spanner", "pubsub", "record", "query")
 
 
 @pytest.mark.parametrize("name", ALONE)
