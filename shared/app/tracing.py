@@ -57,7 +57,6 @@ class Measured:
 def answered(to: Spans, terms: Terms, out: Out, took: tuple[float, float], said: Said, paid: Paid, cost: int) -> None:
     """Record a call that was answered; an answer that will not do is its fault."""
     used, facts = said.completion.usage, _asked(terms, out)
-    facts["gen_ai.response.model"] = used.model
     facts["gen_ai.usage.input_tokens"] = used.tokens_in
     facts["gen_ai.usage.output_tokens"] = used.tokens_out
     facts["agentfabric.outcome"] = paid

@@ -26,7 +26,6 @@ Facts = TypedDict(
         "gen_ai.provider.name": str,
         "gen_ai.request.model": str,
         "gen_ai.request.max_tokens": int,
-        "gen_ai.response.model": str,
         "gen_ai.usage.input_tokens": int,
         "gen_ai.usage.output_tokens": int,
         "gen_ai.tool.name": str,
