@@ -14,7 +14,7 @@ from benchmarks.runner import Effort, Row, show
 
 SUBJECTS = (
     *("events", "dispatch", "submit", "record", "spanner", "express", "durable", "imports", "review"),
-    *("admission", "router", "loads", "outage", "semantic"),
+    *("admission", "router", "spans", "loads", "outage", "semantic"),
 )
 _MANY, _FEW = 7, 5
 
