@@ -31,6 +31,7 @@ from shared.errors import FabricError
 SOURCE = "/local/engine"
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
+_SPANS = 500  # of requests, that are written down together
 _BACKOFF_SECONDS = 1.0
 _MOST_DOUBLINGS = 10
 _TURN_SECONDS = 0.5
@@ -79,7 +80,9 @@ class Engine:
     def call_api(self, method: str, path: str, **asked: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  passed on
         """Send a request through API Gateway, as `clouds.aws.call_api` does; its effects commit together."""
         with self.database.transaction():  # no request calls a model: nothing is paid for that could be undone
-            return aws.call_api(method, path, **asked)
+            answer = aws.call_api(method, path, **asked)
+        self._tracing.keep(least=_SPANS)
+        return answer
 
     def work(self, heard: Callable[[Message], None] = _ignore, *, patience: float = 60.0) -> bool:
         """Deliver until nothing is due, waiting up to `patience` seconds for what is due soon.

@@ -40,13 +40,13 @@ class Tracing:
         self._kept = kept
         self._sender = Sender(collector) if collector else None
 
-    def keep(self) -> None:
-        """Write down what was recorded since the last time."""
+    def keep(self, *, least: int = 1) -> None:
+        """Write down what was recorded since the last time, from so many spans on."""
+        if self._recorder.waiting < least:
+            return
         spans, lost = self._recorder.take()
         if lost:
             _log.warning("%d spans are lost: there was no room for them", lost)
-        if not spans:
-            return
         try:
             self._kept.add(spans)
         except Transient as busy:

@@ -130,6 +130,11 @@ class Recorder:
             else:
                 self._lost += 1
 
+    @property
+    def waiting(self) -> int:
+        """How many spans wait to be taken."""
+        return len(self._spans)
+
     def take(self) -> tuple[list[Span], int]:
         """Return what was recorded, and how many spans found no room; forget both."""
         with self._lock:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.corpus import documents_in
+from local.review import Review
 from local.sqlite.database import Database
 from local.sqlite.spans import SqliteSpans
 from local.stack.collector import Collector as Server
@@ -16,13 +18,14 @@ from providers.otlp import Collector
 from shared.app.tracing import Recorder
 from shared.core.otlp import read
 from shared.core.spans import Span
-from tests.local.stage import INVOICE, MIT
+from tests.local.stage import INVOICE, MIT, PLAIN, write_corpus
 from tests.local.typed import DONE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from tests.local.stage import Fabric
     from tests.local.typed import Shell
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
@@ -107,6 +110,15 @@ def test_a_span_whose_parent_is_lost_is_shown() -> None:
 def test_durations_are_short(seconds: float, words: str) -> None:
     """A duration is milliseconds, seconds, or hours, minutes and seconds."""
     assert duration(seconds) == words
+
+
+def test_requests_leave_their_spans_before_any_work(memory: Fabric, tmp_path: Path) -> None:
+    """A flood of submissions does not fill the recorder: what it holds is written down every five hundred spans."""
+    taxonomy = memory.taxonomy(PLAIN)
+    write_corpus(tmp_path, {f"{number}.txt": f"{MIT} {number}" for number in range(510)})
+    review = Review(memory.engine, taxonomy, "ann")
+    review.submit(documents_in([tmp_path]))
+    assert memory.engine.database.connection.execute("SELECT COUNT(*) FROM spans").fetchone() == (500,)
 
 
 @pytest.fixture
