@@ -62,9 +62,10 @@ class Pool:
     """`Web` over urllib3: connections are kept, proxies and redirects are not followed.
 
     A connection is made to an address that `egress` allows; `resolve` says which a host has, nothing asks twice.
+    Without any `egress` it goes wherever it is told: for addresses that the deployment itself was given.
     """
 
-    egress: Egress = field(default_factory=Egress)
+    egress: Egress | None = field(default_factory=Egress)
     clock: Callable[[], float] = time.monotonic
     resolve: Callable[[str, int], Sequence[str]] | None = None
     _manager: urllib3.PoolManager | None = field(default=None, init=False)
@@ -74,7 +75,8 @@ class Pool:
         import urllib3  # noqa: PLC0415  a process that asks nobody does not pay for it
         from urllib3 import exceptions as failures  # noqa: PLC0415
 
-        self.egress.check_url(request.url)
+        if self.egress is not None:
+            self.egress.check_url(request.url)
         if self._manager is None:
             self._manager = self._made()
         until = self.clock() + total
@@ -107,8 +109,12 @@ class Pool:
         return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def _made(self) -> urllib3.PoolManager:
+        import urllib3  # noqa: PLC0415
+
         from providers import connections  # noqa: PLC0415  it needs urllib3
 
+        if self.egress is None:
+            return urllib3.PoolManager(maxsize=_CONNECTIONS)
         return connections.manager(self.egress, self.resolve or connections.resolve, connections=_CONNECTIONS)
 
     def _read(self, response: urllib3.BaseHTTPResponse, until: float, idle: float) -> bytes:

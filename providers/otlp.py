@@ -43,7 +43,7 @@ class Collector:
     url: str
     headers: Mapping[str, str]
     resource: Mapping[str, str]
-    web: Web = field(default_factory=Pool)
+    web: Web = field(default_factory=lambda: Pool(None))
     clock: Callable[[], float] = time.monotonic
     _silent_until: float = float("-inf")
 

@@ -206,9 +206,8 @@ class Posted(Asked):
 
     @model_validator(mode="after")
     def _is_one_tenants(self) -> Self:
-        rows = self.rows()
-        if rows:
-            _check_owner(rows[0].tenant, *rows)
+        for row in self.rows()[:1]:
+            _check_owner(row.tenant, *self.rows())
         return self
 
     def rows(self) -> list[Account | Lease | Draw]:
