@@ -31,7 +31,7 @@ from shared.errors import FabricError
 SOURCE = "/local/engine"
 ATTEMPTS = 5
 _WORK_BATCH, _RECORD_BATCH, _SMALL_BATCH = 100, 500, 20
-_SPANS = 500  # of requests, that are written down together
+_SPANS = 100  # that are written down together while there is more to do
 _BACKOFF_SECONDS = 1.0
 _MOST_DOUBLINGS = 10
 _TURN_SECONDS = 0.5
@@ -73,9 +73,11 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
-        self._tracing.close()
-        self.azure.close()
-        self.database.close()
+        try:
+            self._tracing.close()
+        finally:
+            self.azure.close()
+            self.database.close()
 
     def call_api(self, method: str, path: str, **asked: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  passed on
         """Send a request through API Gateway, as `clouds.aws.call_api` does; its effects commit together."""
@@ -125,6 +127,7 @@ class Engine:
         while True:
             while self._round(heard) or relay(self.ports) or resume_due(self.ports, source=SOURCE, limit=EVERYONE):
                 pass
+            self._tracing.keep()
             wait = self._seconds_to_next()
             if wait is None or wait > patience:
                 return
@@ -147,7 +150,7 @@ class Engine:
             self.azure.turn(self._together),
             self._records(heard),
         ]
-        self._tracing.keep()
+        self._tracing.keep(least=_SPANS)
         return any(turns)
 
     def _take(self, route: Route, limit: int) -> list[Message]:

@@ -1,6 +1,6 @@
 """Where a laptop's spans go: the state folder, and the collector that the environment names.
 
-What was recorded is written in one batch after each round of the engine, off the path of the work. The collector has a
+What was recorded is written in batches between the engine's rounds, off the path of the work. The collector has a
 thread of its own and a queue that ends: one that is slow or down loses spans, with a count in the log.
 """
 

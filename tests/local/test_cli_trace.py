@@ -113,7 +113,7 @@ def test_durations_are_short(seconds: float, words: str) -> None:
 
 
 def test_requests_leave_their_spans_before_any_work(memory: Fabric, tmp_path: Path) -> None:
-    """A flood of submissions does not fill the recorder: what it holds is written down every five hundred spans."""
+    """A flood of submissions does not fill the recorder: what it holds is written down a hundred spans at a time."""
     taxonomy = memory.taxonomy(PLAIN)
     write_corpus(tmp_path, {f"{number}.txt": f"{MIT} {number}" for number in range(510)})
     review = Review(memory.engine, taxonomy, "ann")
