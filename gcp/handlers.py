@@ -69,11 +69,11 @@ def _events(request: Request) -> dict[str, Any]:
     named = {name: request.args[name] for name in ("task", "entity") if request.args.get(name)}
     if len(named) != 1:
         raise Permanent("name either a task or an entity", where="task")
-    limit = wire.number(request, "limit", _DEFAULT_PAGE, least=1, most=_MAX_PAGE)
-    after = wire.number(request, "after", 0, least=0, most=MAX_NUMBER)
-    rows = wiring.ports().records.history(tenant, **named, after=after, limit=limit)
-    more = rows[-1].sequence if len(rows) == limit else None
-    return {"events": [_event(row) for row in rows], "next": more}
+    page = _page(request)
+    if "entity" in named:
+        page["after"] = (named["entity"], page["after"][1])
+    rows = wiring.ports().records.history(tenant, **named, **page)
+    return {"events": [_event(row) for row in rows], "next": _next(rows, page["limit"])}
 
 
 def _event(row: AuditRow) -> dict[str, Any]:
@@ -103,13 +103,13 @@ class _Page(TypedDict):
 
 
 def _page(request: Request) -> _Page:
-    """Read which page is asked for: so many rows after one, `number:entity`."""
+    """Read which page is asked for: so many rows after one, `number:entity`; of an entity's own, `number` will do."""
     number, _, entity = request.args.get("after", "0:").partition(":")
     after = (entity, wire.whole(number, "after", least=0, most=MAX_NUMBER))
     return _Page(after=after, limit=wire.number(request, "limit", _DEFAULT_PAGE, least=1, most=_MAX_PAGE))
 
 
-def _next(rows: Sequence[BillingRow] | Sequence[Parked], limit: int) -> str | None:
+def _next(rows: Sequence[AuditRow | BillingRow | Parked], limit: int) -> str | None:
     """Return what the next page comes after, or None when there was less than a page."""
     return f"{rows[-1].sequence}:{rows[-1].entity}" if len(rows) == limit else None
 

@@ -29,11 +29,17 @@ class Conflict(Transient):
 
 
 class Throttled(Transient):
-    """Too fast for whoever is asked: no failure, and no attempt is used up. `code` names the limit."""
+    """Too fast for whoever is asked: no failure, and no attempt is used up. `code` names the limit.
 
-    def __init__(self, message: str, *, retry_after: float, code: str = "throttled") -> None:
+    `level` is its figure and what of it is there, where it has some.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float, code: str = "throttled", level: tuple[float, float] | None = None
+    ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.code = code
+        self.level = level
 
 
 class Permanent(FabricError):  # noqa: N818  a verdict, named as one

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Tasks(Protocol):
         Raises Conflict when the task's version, the entity's sequence or a row of the ledger moved on, Duplicate when
         the claim is taken.
         """
+        ...
+
+    def note(self, events: tuple[AnyEvent, ...]) -> None:
+        """Write events of one entity that change no task into the outbox, all or none; Conflict as in `commit`."""
         ...
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
@@ -284,10 +289,10 @@ class Records(Protocol):
         *,
         task: str | None = None,
         entity: str | None = None,
-        after: int = 0,
+        after: Cursor = START,
         limit: int = 1000,
     ) -> Sequence[AuditRow]:
-        """Return applied events in their entity's order."""
+        """Return applied events in the order of entities and numbers; a task's are about one entity or two."""
         ...
 
     def bill(
@@ -323,6 +328,15 @@ class Spans(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Refusals:
+    """What this process turned away and has told nobody of yet: how many by tenant and code, and when to tell."""
+
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    due: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every need of the use cases, filled in by a cloud's wiring."""
@@ -346,6 +360,7 @@ class Ports:
     nearby: Nearby | None = None  # None: an answer is given again to an equal question only
     spans: Spans | None = None  # None: nobody looks at them
     turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
+    refusals: Refusals = field(default_factory=Refusals)
 
     @property
     def tenants(self) -> Mapping[str, TenantPolicy]:

@@ -63,6 +63,12 @@ class DynamoTasks(Table):
             moved_on = f"task {change.task.id}, its entity or its money moved on from version {change.expected}"
             raise cancelled(reasons, moved_on)
 
+    def note(self, events: tuple[AnyEvent, ...]) -> None:
+        """Write events that change no task, all or none; Conflict when they came too late."""
+        reasons = self._transact([_sequence(events), *(put(_outgoing(event)) for event in events)])
+        if reasons:
+            raise cancelled(reasons, f"the events of {events[0].entity} are no longer at {events[0].sequence - 1}")
+
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids."""
         items = self._below(f"{tenant}#tasks", limit=limit, after=after)

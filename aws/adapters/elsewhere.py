@@ -32,7 +32,13 @@ class RecordsElsewhere:
         _not_here(f"the head of {(tenant, entity)}")
 
     def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: Cursor = START,
+        limit: int = 1000,
     ) -> Sequence[AuditRow]:
         """Refuse."""
         _not_here(f"the history of {(tenant, task, entity, after, limit)}")

@@ -238,6 +238,12 @@ class Decided(Asked):
         return self
 
 
+class Noted(Asked):
+    """Events of one entity that change no task."""
+
+    events: Annotated[tuple[_Told, ...], Field(min_length=1)]
+
+
 def _post(mine: Ports, asked: Posted) -> Json:
     mine.ledger.post(asked.posting())
     return {}
@@ -264,6 +270,11 @@ def _commit(mine: Ports, asked: Decided) -> Json:
     mine.tasks.commit(
         Change(asked.task, asked.expected, asked.events, asked.claim, asked.entry, asked.approvals, posting)
     )
+    return {}
+
+
+def _note(mine: Ports, asked: Noted) -> Json:
+    mine.tasks.note(asked.events)
     return {}
 
 
@@ -345,6 +356,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Waiting, lambda mine, of: _listed("tasks", mine.tasks.parked(limit=of.limit, after=of.after))
     ),
     "tasks.commit": Operation(Decided, _commit),
+    "tasks.note": Operation(Noted, _note),
     "outbox.unsent": Operation(
         Unsent,
         lambda mine, of: _listed("events", mine.outbox.unsent(limit=of.limit, tenant=of.tenant, entity=of.entity)),

@@ -63,8 +63,7 @@ def _columns(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
 _entity_values, _audit_values = _columns(EntityRecord), _columns(AuditRow)
 _billing_values, _parked_values = _columns(BillingRow), _columns(Parked)
 
-_AFTER_NUMBER = "Sequence > @afterSequence"
-_AFTER_CURSOR = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
+_AFTER = "(Entity > @afterEntity OR (Entity = @afterEntity AND Sequence > @afterSequence))"
 
 # Pub/Sub delivers again; what is listed here is worth that.
 _PASSING = (
@@ -118,11 +117,17 @@ class SpannerRecords:
             return _head(snapshot, tenant, entity)
 
     def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: Cursor = START,
+        limit: int = 1000,
     ) -> Sequence[AuditRow]:
-        """Return applied events in their entity's order."""
+        """Return applied events in the order of entities and numbers."""
         named = {"Tenant": tenant, "Task": task, "Entity": entity}
-        rows = self._select("Audit", _AUDIT[:-1], named, _AFTER_NUMBER, after=("", after), limit=limit)
+        rows = self._select("Audit", _AUDIT[:-1], named, after=after, limit=limit)
         return [AuditRow(*(*row[:6], _plain(row[6]), *row[7:])) for row in rows]
 
     def bill(
@@ -130,7 +135,7 @@ class SpannerRecords:
     ) -> Sequence[BillingRow]:
         """Return what was used."""
         named = {"Tenant": tenant, "Task": task}
-        rows = self._select("Billing", _BILLING[:-1], named, _AFTER_CURSOR, after=after, limit=limit)
+        rows = self._select("Billing", _BILLING[:-1], named, after=after, limit=limit)
         return [BillingRow(*row) for row in rows]
 
     def spent(self, tenant: str, *, task: str | None = None) -> int:
@@ -145,7 +150,7 @@ class SpannerRecords:
     ) -> Sequence[Parked]:
         """Return what waits."""
         named = {"Tenant": tenant, "Entity": entity}
-        rows = self._select("Parked", _PARKED, named, _AFTER_CURSOR, after=after, limit=limit)
+        rows = self._select("Parked", _PARKED, named, after=after, limit=limit)
         return [_parked_from(row) for row in rows]
 
     def _append(self, head: EntityRecord, recording: Recording) -> bool:
@@ -195,7 +200,6 @@ class SpannerRecords:
         table: str,
         columns: Sequence[str],
         named: Mapping[str, str | None],
-        following: str,
         *,
         after: Cursor,
         limit: int,
@@ -203,7 +207,7 @@ class SpannerRecords:
         """Return a page of rows in their entities' order; every word of the statement is one of this file's."""
         where, given = _where(named)
         statement = (
-            f"SELECT {', '.join(columns)} FROM {table} WHERE {where} AND {following}"  # noqa: S608
+            f"SELECT {', '.join(columns)} FROM {table} WHERE {where} AND {_AFTER}"  # noqa: S608
             " ORDER BY Entity, Sequence LIMIT @limit"
         )
         texts, numbers = given | {"afterEntity": after[0]}, {"afterSequence": after[1], "limit": limit}

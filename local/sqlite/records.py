@@ -71,13 +71,19 @@ class SqliteRecords:
         return _head(self._database.connection, tenant, entity)
 
     def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: Cursor = START,
+        limit: int = 1000,
     ) -> Sequence[AuditRow]:
-        """Return applied events in their entity's order."""
+        """Return applied events in the order of entities and numbers."""
         where, values = _where(tenant=tenant, task=task, entity=entity)
         rows = self._database.connection.execute(
-            f"SELECT * FROM {_AUDIT_OF[task is not None]} {where} AND sequence > ? ORDER BY entity, sequence LIMIT ?",  # noqa: S608  fixed words
-            (*values, after, limit),
+            f"SELECT * FROM {_AUDIT_OF[task is not None]} {where} {_PAGE}",  # noqa: S608  fixed words
+            (*values, *after, limit),
         )
         return [AuditRow(*(*row[:6], datetime.fromisoformat(row[6]), *row[7:])) for row in rows]
 

@@ -40,10 +40,15 @@ class SqliteTasks:
             _claim(connection, change)
             _write_task(connection, change)
             _note_parked(connection, change.task)
-            _write_events(connection, change)
+            _write_events(connection, change.events)
             _write_belongings(connection, change)
             if change.posting is not None:
                 write_posting(connection, change.posting)
+
+    def note(self, events: tuple[AnyEvent, ...]) -> None:
+        """Write events that change no task, all or none; Conflict when they came too late."""
+        with self._database.transaction() as connection:
+            _write_events(connection, events)
 
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids."""
@@ -93,15 +98,15 @@ def _note_parked(connection: sqlite3.Connection, task: Task) -> None:
         connection.execute("DELETE FROM parked WHERE tenant = ? AND id = ?", (task.tenant, task.id))
 
 
-def _write_events(connection: sqlite3.Connection, change: Change) -> None:
-    if not change.events:
+def _write_events(connection: sqlite3.Connection, events: tuple[AnyEvent, ...]) -> None:
+    if not events:
         return
-    first, last = change.events[0], change.events[-1]
+    first, last = events[0], events[-1]
     if not _advance(connection, first.tenant, first.entity, first.sequence - 1, last.sequence):
         raise Conflict(f"the events of {first.entity} are no longer at {first.sequence - 1}")
     connection.executemany(
         "INSERT INTO outbox (id, tenant, entity, body) VALUES (?, ?, ?, ?)",
-        [(event.id, event.tenant, event.entity, encode(event)) for event in change.events],
+        [(event.id, event.tenant, event.entity, encode(event)) for event in events],
     )
 
 

@@ -97,7 +97,7 @@ def verify(ports: Ports, tenant: str, entity: str) -> Verified:
     head = ports.records.head(tenant, entity)
     record = EntityRecord(tenant, entity)
     while record.last < head.last:
-        page = ports.records.history(tenant, entity=entity, after=record.last, limit=_PAGE)
+        page = ports.records.history(tenant, entity=entity, after=(entity, record.last), limit=_PAGE)
         reached = extend(record, [row for row in page if row.sequence <= head.last])
         if reached.last < min(record.last + _PAGE, head.last):
             return Verified(entity, reached.last, reached.last + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.app import leases
+from shared.app import leases, refusals
 from shared.app.admission import grant, noted
 from shared.app.approvals import approval_id, unasked
 from shared.app.commit import change, create
@@ -17,7 +17,7 @@ from shared.core.granting import Ask
 from shared.core.pricing import most_tokens, worst_case
 from shared.core.routes import Route, routes
 from shared.core.workflow import workflow
-from shared.errors import Forbidden, Permanent
+from shared.errors import Forbidden, Permanent, Throttled
 from shared.events.catalog import AnyEvent, Cause
 from shared.events.ids import derive
 from shared.tools._reading import read_taxonomy
@@ -31,7 +31,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     """Admit a submission and return its task; the same idempotency `key` always yields the same task.
 
     Raises Permanent for a submission that is not in order, Forbidden (after noting the refusal in the record) for one
-    the tenant may not make, Throttled for one that comes too fast: that one is no task, and noted on the next one.
+    the tenant may not make, Throttled for one that comes too fast: that one is no task, and told of as `refusals` says.
     """
     policy = tenant_policy(ports.tenants, tenant)
     taxonomy = read_taxonomy(submission.taxonomy, ports.documents)
@@ -57,6 +57,9 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
         made = create(ports, cause, lambda: rejected, claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
             raise
+    except Throttled as refusal:
+        refusals.tell(ports, cause, task, refusal)
+        raise
     return _same(made, submission)
 
 

@@ -155,9 +155,9 @@ def _refusal(code: str, bucket: Bucket, rate: Rate, amount: int, when: tuple[flo
         f"{amount} of the rate of {code}: {there:.2f} there, {rate.per_minute:g} more a minute up to {rate.burst:g};"
         f" that much in {seconds:.3f} s"
     )
-    return Throttled(said, retry_after=seconds, code=code)
+    return Throttled(said, retry_after=seconds, code=code, level=(rate.per_minute, there))
 
 
 def _too_many(runs: int, most: int) -> Throttled:
     said = f"{runs} runs are open, {most} may be; one may end at any moment"
-    return Throttled(said, retry_after=_RUN_ENDS, code="runs")
+    return Throttled(said, retry_after=_RUN_ENDS, code="runs", level=(most, runs))

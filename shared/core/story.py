@@ -76,6 +76,7 @@ class Account(NamedTuple):
 
 def tell(events: Sequence[AnyEvent]) -> list[Line]:
     """Return a line for each event that a person needs to know of, in order; a call and its price are one."""
+    events = sorted(events, key=lambda event: event.type != "task.throttled")  # which is another entity's, and earlier
     names = document_names(events)
     lines = calls_of(events)
     paid = {call.id: event for event in events if (call := lines.get(event.id)) is not None}
@@ -157,6 +158,11 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         said.reason,
     ),
     "task.rejected": lambda said: (f"refused ({said.code})", said.reason),
+    "task.throttled": lambda said: (
+        f"turned away ({said.code}), to come again in {said.retry_after_seconds:.3g} s"
+        + (f"; {said.others} others were since the last one that was noted" if said.others else ""),
+        said.reason,
+    ),
     "task.placed": lambda said: (f"placed on {said.cloud}", said.reason),
     "task.parked": lambda said: (
         waits(said.code, said.until),

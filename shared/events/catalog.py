@@ -24,6 +24,7 @@ FACTS: tuple[type[Fact], ...] = (
     task.TaskSubmitted,
     task.TaskAdmitted,
     task.TaskRejected,
+    task.TaskThrottled,
     task.TaskPlaced,
     task.TaskParked,
     task.TaskResumed,

@@ -54,6 +54,28 @@ class TaskRejected(Fact):
     reason: str
 
 
+class TaskThrottled(Fact):
+    """A submission came too fast and is no task; asked again, it may become the one of this id.
+
+    It is about the entity `limits:<tenant>`, and one of very many: `others` counts those of the same `code` that were
+    turned away since the last event of this kind and have none of their own. `limit` is what the tenant may have, a
+    minute or at a time, and `level` what of it was there, or was out; after `retry_after_seconds` it will do.
+    """
+
+    type: ClassVar[str] = "task.throttled"
+
+    code: str
+    reason: str
+    retry_after_seconds: float = Field(ge=0, allow_inf_nan=False)
+    workflow: str
+    priority: Priority
+    policy_version: str
+    left_micro_usd: MicroUsd
+    others: int = Field(ge=0)
+    limit: float | None = Field(default=None, allow_inf_nan=False)
+    level: float | None = Field(default=None, allow_inf_nan=False)
+
+
 class TaskPlaced(Fact):
     """Where the task runs and why there."""
 

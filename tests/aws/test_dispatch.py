@@ -30,6 +30,7 @@ class Throttled:
         self.last_sequence = tasks.last_sequence
         self.page = tasks.page
         self.parked = tasks.parked
+        self.note = tasks.note
 
     def commit(self, change: Change) -> None:
         """Commit, or ask for another attempt."""

@@ -17,6 +17,7 @@ from shared.core.task import Task
 from shared.errors import Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.document import DocumentRef
+from shared.events.task import TaskThrottled
 from shared.ports import Approvals, Bus, Change, Journal, Ledger, Outbox, Ports, Tasks
 from tests.contracts.fakes import Unneeded, ports_with
 
@@ -93,6 +94,23 @@ def cause_of(task: Task, name: str = "cause") -> Cause:
 def said(task: Task, decision: Decision, after: int, at: datetime = AT) -> tuple[AnyEvent, ...]:
     """Return a decision's events."""
     return follow(cause_of(task), decision.facts, after=after, at=at)
+
+
+def refusal(*numbers: int) -> tuple[AnyEvent, ...]:
+    """Return refusals of acme's, with these numbers."""
+    fact = TaskThrottled(
+        code="requests",
+        reason="too fast",
+        retry_after_seconds=0.5,
+        workflow="document-review",
+        priority="standard",
+        policy_version="p1",
+        left_micro_usd=7,
+        others=3,
+    )
+    entity = "limits:acme"
+    cause = Cause(f"refusal-{numbers[0]}", "acme", "task-1", entity, "/test")
+    return follow(cause, [fact] * len(numbers), after=numbers[0] - 1, at=AT)
 
 
 def submitted(task: Task, *, after: int = 0, claim: str | None = None, at: datetime = AT) -> Change:

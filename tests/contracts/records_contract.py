@@ -296,8 +296,8 @@ class RecordsContract:
         task = f"task-{uuid4()}"
         mine = Entity(name=entity.name, task=task)
         self.apply_all(records, mine.events(7))
-        by_entity = records.history(mine.tenant, entity=mine.name, after=2, limit=3)
-        by_task = records.history(mine.tenant, task=task, after=5, limit=3)
+        by_entity = records.history(mine.tenant, entity=mine.name, after=(mine.name, 2), limit=3)
+        by_task = records.history(mine.tenant, task=task, after=(mine.name, 5), limit=3)
         assert [row.sequence for row in by_entity] == [3, 4, 5]
         assert [row.sequence for row in by_task] == [6, 7]
 

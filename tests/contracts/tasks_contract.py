@@ -29,6 +29,7 @@ from tests.contracts.control import (
     leased,
     make,
     placed,
+    refusal,
     said,
     submitted,
     with_text,
@@ -109,6 +110,29 @@ class TasksContract(ParkedContract):
         store.tasks.commit(submitted(make()))
         with pytest.raises(Conflict):
             store.tasks.commit(submitted(make("task-2"), after=3))
+
+    def test_events_without_a_task_are_written_in_order(self, store: Store) -> None:
+        """What is said of no task's change is unsent like any other event, and moves its entity's sequence."""
+        store.tasks.commit(submitted(make()))
+        store.tasks.note(refusal(1, 2))
+        store.tasks.note(refusal(3))
+        assert store.tasks.last_sequence("acme", "limits:acme") == 3
+        assert store.tasks.last_sequence("acme", make().entity) == 2
+        unsent = store.outbox.unsent(limit=10, tenant="acme", entity="limits:acme")
+        assert [(event.type, event.sequence) for event in unsent] == [
+            ("task.throttled", number) for number in (1, 2, 3)
+        ]
+        store.outbox.mark_sent(unsent)
+        assert store.outbox.unsent(limit=10, tenant="acme", entity="limits:acme") == []
+
+    @pytest.mark.parametrize("numbers", [(2,), (1, 2), (4,)])
+    def test_events_without_a_task_come_too_late_as_a_whole(self, store: Store, numbers: tuple[int, ...]) -> None:
+        """Of two that continue an entity at one number the second is a conflict, and leaves nothing; so does a gap."""
+        store.tasks.note(refusal(1, 2))
+        with pytest.raises(Conflict):
+            store.tasks.note(refusal(*numbers))
+        assert store.tasks.last_sequence("acme", "limits:acme") == 2
+        assert [event.sequence for event in store.outbox.unsent(limit=9)] == [1, 2]
 
     def test_tasks_are_paged_by_id(self, store: Store) -> None:
         """Pages follow one another without overlap, in the order of ids, of one tenant alone."""

@@ -47,7 +47,13 @@ class Throttled:
         return self.inner.head(tenant, entity)
 
     def history(
-        self, tenant: str, *, task: str | None = None, entity: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        tenant: str,
+        *,
+        task: str | None = None,
+        entity: str | None = None,
+        after: Cursor = START,
+        limit: int = 1000,
     ) -> Sequence[AuditRow]:
         """Return the history."""
         return self.inner.history(tenant, task=task, entity=entity, after=after, limit=limit)

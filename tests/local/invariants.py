@@ -119,7 +119,8 @@ def _told_otherwise(seen: _Seen) -> Iterator[str]:
     for task in seen.tasks:
         fresh = task.model_copy(update={"status": Status.NEW, "progress": (Progress.QUEUED,) * len(task.documents)})
         try:
-            told = evolve(fresh, *(event.data for event in seen.events[task.id]))
+            mine = (event for event in seen.events[task.id] if event.type != "task.throttled")  # it was no task then
+            told = evolve(fresh, *(event.data for event in mine))
         except Permanent as impossible:
             yield f"the events of task {task.id} cannot be: {impossible}"
             continue

@@ -143,7 +143,7 @@ def calling() -> None:
     now = till.now().timestamp()
     ask = LeaseAsk("lease", "task", "document-review", "standard", 100, now, 4e9)
     ledger.open_lease(till, TENANT, ask, UNLIMITED)
-    ledger.draw(till, TENANT, "lease", DrawAsk("draw", 0, "classify", "embedded", 10, "0" * 64, now, 30.0))
+    ledger.draw(till, TENANT, "lease", DrawAsk("draw", 0, "classify", "embedded", 10, "0" * 64, now, 4e9))
     database.close()
 
 

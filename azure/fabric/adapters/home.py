@@ -116,6 +116,10 @@ class HomeTasks:
             posting=change.posting and as_texts(change.posting),
         )
 
+    def note(self, events: tuple[AnyEvent, ...]) -> None:
+        """Write events that change no task, all or none; Conflict when they came too late."""
+        self._home.ask("tasks.note", events=[_plain(event) for event in events])
+
     def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
         """Return up to `limit` tasks in the order of their ids, those after the id `after`."""
         told = _pages(self._home, "tasks", "tasks.page", tenant, limit, after)

@@ -95,7 +95,8 @@ class TableTasks:
 
     def commit(self, change: Change) -> None:
         """Write all of a decision or nothing; Conflict or Duplicate when it came too late."""
-        operations = [*self._claim(change), *self._task(change), *self._events(change), *self._belongings(change)]
+        events = self._events(change.events)
+        operations = [*self._claim(change), *self._task(change), *events, *self._belongings(change)]
         if change.posting is not None:
             operations += posted(self._table, change.posting)
         rows.check_size([operation[1] for operation in operations])
@@ -108,6 +109,18 @@ class TableTasks:
             if change.claim is not None and error.index == 0:
                 raise Duplicate(f"{change.claim} was handled before") from error
             raise Conflict(f"task {change.task.id}, its entity or its money was changed by somebody else") from error
+
+    def note(self, events: tuple[AnyEvent, ...]) -> None:
+        """Write events that change no task, all or none; Conflict when they came too late."""
+        operations = list(self._events(events))
+        rows.check_size([operation[1] for operation in operations])
+        try:
+            with verdicts("the table"):
+                self._table.client.submit_transaction(operations)
+        except TableTransactionError as error:
+            if error.status_code not in _LOST_RACE:
+                raise
+            raise Conflict(f"the events of {events[0].entity} were continued by somebody else") from error
 
     def _claim(self, change: Change) -> Iterator[Operation]:
         if change.claim is None:
@@ -126,16 +139,16 @@ class TableTasks:
         fresh = rows.row(task.tenant, rows.TASK + task.id, task.model_dump_json(), Version=task.version, **parked)
         yield _replaced(fresh, found)
 
-    def _events(self, change: Change) -> Iterator[Operation]:
-        if not change.events:
+    def _events(self, events: tuple[AnyEvent, ...]) -> Iterator[Operation]:
+        if not events:
             return
-        tenant, entity = change.task.tenant, change.task.entity
-        before, last = change.events[0].sequence - 1, change.events[-1].sequence
+        tenant, entity = events[0].tenant, events[0].entity
+        before, last = events[0].sequence - 1, events[-1].sequence
         found = self._table.get(tenant, rows.sequence_key(entity))
         if (int(found["Last"]) if found else 0) != before:
             raise Conflict(f"the events of {entity} are no longer at {before}")
         yield _replaced(rows.row(tenant, rows.sequence_key(entity), Last=last), found)
-        for event in change.events:
+        for event in events:
             yield TransactionOperation.CREATE, rows.row(tenant, rows.outbox_key(entity, event.sequence), encode(event))
 
     def _belongings(self, change: Change) -> Iterator[Operation]:
