@@ -7,6 +7,7 @@ its worst, and the policy says what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ import pytest
 
 from local.sqlite.database import Database
 from local.wiring import TENANT
+from shared.app import ledger
 from shared.app.commit import relay
 from shared.app.leases import charged
 from shared.app.parking import resume_due
 from shared.app.tasks import cancel, dispatch
 from shared.errors import Permanent
+from tests.app.faults import Rivalry
 from tests.app.world import OWNER, SOURCE, World
 
 if TYPE_CHECKING:
@@ -236,3 +239,47 @@ def test_nothing_is_left_over_when_nobody_comes_back() -> None:
         account = story.world.ports.ledger.account(TENANT)
         assert account.runs == 0
         assert {(book.settled, book.open) for book in account.books.values()} == {(sum(bill), 0)}
+
+
+def repriced(world: World) -> str:
+    """Put other prices in force, and return the name of those before."""
+    before = world.ports.policy()
+    candidates = {
+        name: one.model_copy(update={"tokens_out": one.tokens_out * 50}) for name, one in before.candidates.items()
+    }
+    after = before.model_copy(update={"candidates": candidates, "version": "other prices"})
+    world.ports = replace(world.ports, policy=lambda: after)
+    return before.version
+
+
+def test_a_call_is_billed_at_the_prices_it_was_made_at() -> None:
+    """Prices that change between a call and its bill are not the ones that the bill names; a later call has those."""
+    seen = set()
+    for story in deaths("pay-again"):
+        before = repriced(story.world)
+        story.classified()
+        story.bill()
+        metered = [one for one in story.world.published(story.task.id) if one.type == "usage.metered"]
+        versions = list({event.id: event.data.price_version for event in metered}.values())  # some were sent twice
+        expected = {"not made": ["other prices"], "not known": [before, "other prices"], "known": [before]}
+        assert versions == expected[story.end]
+        seen.add(story.end)
+    assert seen == {"not made", "not known", "known"}
+
+
+def test_prices_that_change_while_a_call_is_out_are_not_its_own() -> None:
+    """An attempt pays what its policy said when it began, and its bill names that policy."""
+    with closing(Database(None)) as database:
+        world = World(database)
+        task = world.placed()
+        results = {"extract": world.step(task, "extract", {})}
+        policy = world.ports.policy()
+        told: list[str] = []
+        models: Any = Rivalry(world.models, lambda: told.append("new"))
+        newer = policy.model_copy(update={"version": "other prices"})
+        world.ports = replace(world.ports, models=models, policy=lambda: newer if told else policy)
+        world.step(task, "classify", results)
+        (used,) = [event.data for event in world.published(task.id) if event.type == "usage.metered"]
+        (drawn,) = ledger.draws_of(world.ports, world.lease(task))
+        assert told == ["new"]
+        assert used.price_version == drawn.price_version == policy.version

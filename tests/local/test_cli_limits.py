@@ -65,6 +65,23 @@ def test_the_new_limit_holds(shell: Shell) -> None:
     assert "you may spend on a task" in said.err
 
 
+def test_whoever_was_turned_away_finds_out_why(shell: Shell) -> None:
+    """`events` lists what came too fast, and `explain` begins with it when the same submission was admitted later."""
+    shell.type("tenants", "set", TENANT, "max_runs=1")
+    for name in ("a.txt", "b.txt"):
+        (shell.folder / name).write_text(f"{name}: permission is hereby granted.", encoding="utf-8")
+    assert shell.type("submit", "a.txt", "--key", "a").code == DONE
+    assert "1 runs are open" in shell.type("submit", "b.txt", "--key", "b").err
+    shell.type("resume")
+    assert shell.type("submit", "b.txt", "--key", "b").code == DONE
+    shell.type("resume")
+    (event,) = shell.type("events", "--entity", f"limits:{TENANT}", "--json").lines
+    assert (event["type"], event["data"]["code"], event["data"]["limit"]) == ("task.throttled", "runs", 1)
+    story = shell.type("explain", event["taskid"])
+    assert story.code == DONE
+    assert "turned away (runs), to come again in 5 s" in story.out
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
