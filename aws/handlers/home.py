@@ -243,6 +243,13 @@ class Noted(Asked):
 
     events: Annotated[tuple[_Told, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _is_one_entitys(self) -> Self:
+        _check_owner(self.events[0].tenant, *self.events)
+        if len({event.entity for event in self.events}) > 1:
+            raise ValueError("what is noted together is about one entity")
+        return self
+
 
 def _post(mine: Ports, asked: Posted) -> Json:
     mine.ledger.post(asked.posting())

@@ -68,7 +68,7 @@ def test_a_flood_is_told_of_in_two_events(world: World) -> None:
     switches.stop(world.ports, "all", "", by="ann", reason="a leak")
     world.clock.wait(10)
     assert refused(world, 1000) == "stopped"
-    switches.start(world.ports, "all", "")
+    switches.start(world.ports, "all", "", by="ann")
     assert (world.rows("outbox"), len(world.published())) == (before[0], before[1] + 2)
     world.submit(key="now", entity="package:3")
     world.submit(key="now-too", entity="package:4")

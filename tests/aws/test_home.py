@@ -17,6 +17,7 @@ from shared.core.failure import Failure
 from shared.core.workflow import pipeline_input
 from shared.errors import Permanent, Transient
 from tests.aws.stage import TEXT
+from tests.contracts.control import refusal
 from tests.contracts.gateway import home_event
 
 if TYPE_CHECKING:
@@ -266,3 +267,16 @@ def test_what_is_written_together_is_one_tenants(stage: Stage, part: str, change
     status, told = ask("tasks.commit", expected=task.version, events=[], **asked)
     assert (status, told["code"]) == (400, "not-understood")
     assert stage.written() == before
+
+
+@pytest.mark.parametrize("events", [[], ["acme", "other"], ["local#tasks"]])
+def test_what_is_noted_together_is_about_one_entity(stage: Stage, events: list[str]) -> None:
+    """Events without a task are refused, and nothing is written, unless they are some, and one entity's."""
+    (first,) = refusal(1)
+    rows = [first.model_dump(mode="json", exclude_none=True) | {"tenant": tenant} for tenant in events]
+    before = stage.written()
+    status, told = ask("tasks.note", events=rows)
+    assert (status, told["code"]) == (400, "not-understood")
+    assert stage.written() == before
+    other = [first.model_dump(mode="json", exclude_none=True) | {"partitionkey": name} for name in ("a", "b")]
+    assert ask("tasks.note", events=other)[0] == 400
