@@ -23,6 +23,7 @@ from shared.events.task import (
     TaskRejected,
     TaskResumed,
     TaskSubmitted,
+    TaskThrottled,
 )
 from shared.events.tool import ToolCalled
 from shared.events.usage import UsageCorrected, UsageMetered, UsageSaved
@@ -81,6 +82,16 @@ def facts(number: int = 0) -> dict[str, Fact]:
         ),
         TaskAdmitted(budget_micro_usd=1000, reason="within the budget"),
         TaskRejected(code="budget-too-large", reason="too much"),
+        TaskThrottled(
+            code="requests",
+            reason="too many a minute",
+            retry_after_seconds=5.0,
+            workflow="document-review",
+            priority="standard",
+            policy_version="p1",
+            left_micro_usd=700,
+            others=12,
+        ),
         TaskPlaced(cloud="azure", reason="a batch", run=1, documents=2),
         TaskParked(code="throttled", reason="no provider takes calls", run=1, until=NOON),
         TaskResumed(reason="a provider takes calls again", run=2, budget_micro_usd=1000),

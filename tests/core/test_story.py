@@ -45,6 +45,7 @@ def test_what_nobody_needs_is_left_out(kind: str) -> None:
     ("kind", "why"),
     [
         ("task.rejected", "too much"),
+        ("task.throttled", "too many a minute"),
         ("task.placed", "a batch"),
         ("step.failed", "throttled"),
         ("approval.requested", "copyleft"),
@@ -64,6 +65,17 @@ def test_lines_keep_the_order_of_the_events() -> None:
     said = facts()
     order = ["document.reviewed", "task.submitted", "step.started"]
     assert [line.event.type for line in tell(events([said[kind] for kind in order]))] == order
+
+
+def test_who_was_turned_away_is_told_of_first() -> None:
+    """What came too fast was no task yet: its line is before all others, and says how many others there were."""
+    said = facts()
+    order = ["task.submitted", "task.admitted", "task.throttled"]
+    lines = tell(events([said[kind] for kind in order]))
+    assert [line.event.type for line in lines] == ["task.throttled", "task.submitted", "task.admitted"]
+    assert lines[0].text == (
+        "turned away (requests), to come again in 5 s; 12 others were since the last one that was noted"
+    )
 
 
 def submitted(*names: str) -> TaskSubmitted:

@@ -31,7 +31,7 @@ def test_events_by_page(asker: FlaskClient, records: Records) -> None:
     first = get(asker, "/events", entity=mine.name, limit=3)
     rest = get(asker, "/events", entity=mine.name, limit=3, after=first["next"])
     assert [row["sequence"] for row in first["events"] + rest["events"]] == [1, 2, 3, 4, 5]
-    assert (first["next"], rest["next"]) == (3, None)
+    assert (first["next"], rest["next"]) == (f"3:{mine.name}", None)
     assert first["events"][3 - 1]["event"]["type"] == "step.completed"
 
 
