@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from aws.adapters.handover import Handover
     from aws.adapters.web import Web
     from providers.otlp import Exporter
-    from shared.core.policy import TenantPolicy
     from shared.ports import Ports
 
 _log = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ def amazon() -> Ports:
     from shared.app.nearby import Nearby  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
-    from shared.core.policy import Policy  # noqa: PLC0415
+    from shared.core.policy_text import seeded  # noqa: PLC0415
     from shared.core.routes import Lane  # noqa: PLC0415
     from shared.models.lexical import Lexical  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
@@ -102,7 +101,7 @@ def amazon() -> Ports:
     table = os.environ["TABLE_NAME"]
     dynamo, sqs = client("dynamodb"), client("sqs")
     settings = DynamoSettings(dynamo, table)
-    seed = Policy(version="seed", tenants=_tenants(os.environ["TENANTS"]))
+    seed = seeded(os.environ["TENANTS"])
     destinations = Destinations(
         stream=os.environ["STREAM_NAME"],
         lanes={
@@ -212,12 +211,3 @@ def _express() -> Any:  # noqa: ANN401  boto3 makes its clients' types at run ti
     once = {"mode": "standard", "total_max_attempts": 1}
     seconds = int(os.environ.get("PIPELINE_SECONDS", _PIPELINE_SECONDS))
     return client("stepfunctions", retries=once, read_timeout=seconds, inject_host_prefix=prefix)
-
-
-def _tenants(text: str) -> Mapping[str, TenantPolicy]:
-    from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
-
-    from shared.core.policy import TenantPolicy  # noqa: PLC0415
-    from shared.events.ids import Tenant  # noqa: PLC0415
-
-    return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)

@@ -82,7 +82,7 @@ def _here(home: Path, tell: Callable[[str], None]) -> Iterator[Controls]:
             policy=policies.policy_of(home, settings, _now, tell),
             now=_now,
             text=lambda: _first(policies.text_in(home), policies.packaged()),
-            put=lambda text: policies.put(home, text),
+            put=lambda text: policies.put(home, text, settings),
         )
     finally:
         database.close()
@@ -112,16 +112,17 @@ def _azure(tell: Callable[[str], None]) -> Controls:
 
 def _on_a_cloud(settings: Settings, ledger: Ledger, tell: Callable[[str], None]) -> Controls:
     from shared.app import policy as policies  # noqa: PLC0415
-    from shared.core.policy_text import parse  # noqa: PLC0415
+    from shared.core.policy_text import seeded  # noqa: PLC0415
 
-    seed = f'{{"tenants": {os.environ["TENANTS"]}}}'
+    seed = seeded(os.environ["TENANTS"])
+    policy = policies.stored(settings, lambda: seed, _now, tell)
     return Controls(
         settings=settings,
         ledger=ledger,
-        policy=policies.stored(settings, lambda: parse(seed), _now, tell),
+        policy=policy,
         now=_now,
-        text=lambda: _first(policies.written(settings, policies.NAME), _as_toml(seed)),
-        put=lambda text: policies.change(settings, text),
+        text=lambda: _first(policies.written(settings, policies.NAME), _as_toml(seed.text)),
+        put=lambda text: policies.change(settings, text, now=policy()),
         revision=lambda: settings.read(policies.NAME).version,
     )
 

@@ -50,6 +50,10 @@ class Desk(Protocol):
         """Return the policy as it is written."""
         ...
 
+    def text_of(self, version: str) -> str:
+        """Return the policy that has or had this version, or these prices' version, as it was written."""
+        ...
+
     def put(self, text: str) -> Made:
         """Put another one in force; Permanent, and nothing changes, unless all of it is in order."""
         ...
@@ -95,6 +99,12 @@ class AtHand:
     def text(self) -> str:
         """Return the policy as it is written."""
         return self._controls.text()
+
+    def text_of(self, version: str) -> str:
+        """Return the policy that has or had this version, or these prices' version, as it was written."""
+        from shared.app import operating  # noqa: PLC0415
+
+        return operating.policy_of(self._controls, version)
 
     def put(self, text: str) -> Made:
         """Put another one in force."""
@@ -153,6 +163,10 @@ class OverTheApi:
         answer = _accepted(*self._call("GET", "/operator/policy"))
         self._revision = answer["revision"]
         return str(answer["text"])
+
+    def text_of(self, version: str) -> str:
+        """Return the policy that has or had this version, or these prices' version, as it was written."""
+        return str(_accepted(*self._call("GET", f"/operator/policy?{urlencode({'version': version})}"))["text"])
 
     def put(self, text: str) -> Made:
         """Put another one in force instead of the one that was read, or of the one there is."""

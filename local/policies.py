@@ -35,7 +35,7 @@ def policy_of(
         now,
         tell,
         good=lambda: policies.written(settings, policies.GOOD),
-        keep=lambda text: policies.keep(settings, text),
+        keep=lambda policy: policies.keep(settings, policy),
     )
 
 
@@ -49,9 +49,10 @@ def text_in(home: Path) -> str | None:
         raise Transient(f"the policy {home / FILE} cannot be read: {error}") from error
 
 
-def put(home: Path, text: str) -> Policy:
+def put(home: Path, text: str, settings: Settings) -> Policy:
     """Put a policy in force, whole or not at all; Permanent unless all of it is in order."""
     policy = parse(text)
+    policies.keep(settings, policy)
     home.mkdir(parents=True, exist_ok=True)
     fresh = home / f".{FILE}.{os.getpid()}"
     fresh.write_text(text, encoding="utf-8")

@@ -70,8 +70,19 @@ class Stop(Part):
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
 
 
-def show_policy(_request: Request) -> Json:
-    """GET /operator/policy: what is written, and the ETag by which it is changed."""
+class Version(BaseModel):
+    """Which policy to show: the one in force, or what was in force under a version, or under its prices' version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(default="", max_length=80)
+
+
+def show_policy(request: Request) -> Json:
+    """GET /operator/policy: what is written, and the ETag by which it is changed; or what had a version."""
+    asked = checked(Version, dict(request.query)).version
+    if asked:
+        return answer(200, {"text": operating.policy_of(_mine(), asked), "version": asked})
     found = operating.policy(_mine())
     body = {"text": found.text, "revision": found.revision, "version": found.version}
     return answer(200, body, {"etag": _tag(found.revision)})

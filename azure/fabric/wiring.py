@@ -21,13 +21,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from azure.storage.queue import QueueClient
 
     from azure.fabric.adapters.web import Web
     from providers.otlp import Exporter
-    from shared.core.policy import Policy, TenantPolicy
+    from shared.core.policy import Policy
     from shared.ports import Documents, Pipelines, Ports, Records
 
 _log = logging.getLogger(__name__)
@@ -190,15 +190,6 @@ def _now() -> datetime:
 
 def _seed() -> Policy:
     """Return the policy in force until operators write one."""
-    from shared.core.policy import Policy  # noqa: PLC0415  loads when it is needed
+    from shared.core.policy_text import seeded  # noqa: PLC0415  loads when it is needed
 
-    return Policy(version="seed", tenants=_tenants(os.environ["TENANTS"]))
-
-
-def _tenants(text: str) -> Mapping[str, TenantPolicy]:
-    from pydantic import TypeAdapter  # noqa: PLC0415  belongs to the line below
-
-    from shared.core.policy import TenantPolicy  # noqa: PLC0415
-    from shared.events.ids import Tenant  # noqa: PLC0415
-
-    return TypeAdapter(dict[Tenant, TenantPolicy]).validate_json(text)
+    return seeded(os.environ["TENANTS"])

@@ -104,7 +104,10 @@ def _named(facts: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
 def policy(
     person: Person,
     do: Annotated[With, typer.Argument(help="Show the one written, check a file, or put one in force.")] = With.SHOW,
-    file: Annotated[Path | None, typer.Argument(help="A policy, as TOML.")] = None,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE|VERSION", help="A policy; to show, the version of one or of its prices."),
+    ] = "",
     home: Home = HOME,
     on: On = Fabric.HERE,
     where: Where = Place.EMBEDDED,
@@ -112,17 +115,24 @@ def policy(
     """See the policy, check a file before it is used, or put one in force; a broken one changes nothing."""
     from shared.core.policy_text import parse  # noqa: PLC0415
 
-    if (do is With.SHOW) != (file is None):
-        raise Stop("`policy show` takes no file, `policy check FILE` and `policy set FILE` take one", USAGE)
-    if file is not None and do is With.CHECK:
-        made = _valid(file, parse)
+    if do is not With.SHOW and not file:
+        raise Stop("`policy check FILE` and `policy set FILE` take a file", USAGE)
+    if do is With.CHECK:
+        made = _valid(Path(file), parse)
         typer.echo(f"in order: {_described(made.version, len(made.tenants), len(made.candidates))}")
         return
     with _desk(home, on, where, person) as desk:
-        if file is None:
-            typer.echo(desk.text().rstrip("\n"))
+        if do is With.SHOW:
+            typer.echo((_of_version(desk, file) if file else desk.text()).rstrip("\n"))
         else:
-            typer.echo(f"in force within a second: {_described(*_valid(file, desk.put))}")
+            typer.echo(f"in force within a second: {_described(*_valid(Path(file), desk.put))}")
+
+
+def _of_version(desk: Desk, version: str) -> str:
+    try:
+        return desk.text_of(version)
+    except Permanent as error:
+        raise Stop(str(error), USAGE) from error
 
 
 def _valid(file: Path, use: Callable[[str], _Made]) -> _Made:

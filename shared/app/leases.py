@@ -107,7 +107,7 @@ def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Cha
         tokens_in=drawn.tokens_in,
         tokens_out=drawn.tokens_out,
         cost=charge(drawn),
-        price_version=drawn.price_version or policy.version,
+        price_version=drawn.price_version or policy.price_version,
         outcome="unknown" if drawn.state in {"open", "unknown"} else outcome,
     )
 

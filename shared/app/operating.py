@@ -61,6 +61,11 @@ def policy(ports: Ports) -> Written:
     return Written(found.text if found.version else _seed(now), found.version, now.version)
 
 
+def policy_of(ports: Controls, version: str) -> str:
+    """Return the policy as it was written that has, or that had, this version or these prices' version."""
+    return policies.in_its_version(ports.settings, version, ports.policy())
+
+
 def _seed(policy: Policy) -> str:
     tenants = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in policy.tenants.items()}
     return toml_of(json.dumps({"tenants": tenants}))
@@ -71,7 +76,7 @@ def put_policy(ports: Ports, text: str, revision: int, *, by: str) -> Policy:
     try:
         policies.check_unmoved(ports.settings, revision)
         note_policy(ports.settings, text, revision + 1, by=by, at=ports.now())
-        return policies.change(ports.settings, text, instead_of=revision)
+        return policies.change(ports.settings, text, instead_of=revision, now=ports.policy())
     except Conflict as moved_on:
         what = "it was changed since you read it; read it again and decide again"
         raise Permanent(what, code="conflict", where="policy") from moved_on

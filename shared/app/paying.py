@@ -52,8 +52,8 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         tenant=task.tenant,
         document=purse.entry.document,
         step=step.name,
-        price_version=policy.version,
-        policy_version=policy.version,
+        price_version=policy.price_version,
+        models_version=policy.models_version,
         priority=task.priority,
         attempt=purse.entry.attempt,
         zone=tenant.data_zone,
@@ -168,7 +168,7 @@ class LeasePurse:
         seconds = (candidate.timeout if candidate else 0.0) + _LATER
         asked = DrawAsk(
             *(name, self.entry.document, self.entry.step, deployment, worst, question, at, seconds),
-            price_version=self.policy.version,
+            price_version=self.policy.price_version,
         )
         drawn = ledger.draw(self.ports, self.task.tenant, lease_id(self.task.id), asked)
         if not drawn.fresh:

@@ -85,7 +85,7 @@ class Terms:
     document: int
     step: str
     price_version: str
-    policy_version: str = ""
+    models_version: str = ""
     priority: Priority = "standard"
     attempt: int = 1
     zone: str = ""

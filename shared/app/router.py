@@ -61,7 +61,7 @@ class Router:
             return earlier.completion
         if self.cache is None or not terms.cacheable:
             return self._question(prompt, purse, terms).answered()[0]
-        wanted = f"{terms.policy_version}/{terms.quality:g}/{terms.zone}"
+        wanted = f"{terms.models_version}/{terms.quality:g}/{terms.zone}"
         name = caching.key(prompt, wanted)
         found = self._cached(self.cache, name, prompt, purse, terms)
         if found is not None:

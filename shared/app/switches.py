@@ -42,13 +42,13 @@ class Controls(Protocol):
         ...
 
     @property
-    def now(self) -> Callable[[], datetime]:
-        """What time it is."""
+    def policy(self) -> Callable[[], Policy]:
+        """The policy in force."""
         ...
 
     @property
-    def policy(self) -> Callable[[], Policy]:
-        """The policy in force now."""
+    def now(self) -> Callable[[], datetime]:
+        """What time it is."""
         ...
 
     @property

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from shared.core.completion import Prompt
 
 
-def key(prompt: Prompt, policy: str) -> str:
-    """Return the name of the question; `policy` is the version of what may answer it, and how well.
+def key(prompt: Prompt, models: str) -> str:
+    """Return the name of the question; `models` is the version of who may answer it, and how well.
 
     A repair asks the same question.
     """
     asked = [
-        policy,
+        models,
         prompt.purpose,
         prompt.instruction,
         prompt.text,

@@ -5,6 +5,8 @@ Values only, frozen and checked; `core.policy_text` makes them of what operators
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
@@ -22,6 +24,8 @@ OnUnknown = Literal["pay-again", "ask", "fail"]
 Amount = Annotated[int, Field(gt=0, le=10**15)]
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+_PRICED = {"tokens_in", "tokens_out"}
+_SHAPING = {"provider", "model", "region", "url", "context", "abilities", "data_zone", "quality"}
 
 
 class TenantPolicy(BaseModel):
@@ -151,8 +155,13 @@ class Runs(BaseModel):
     wait_lapses: Seconds = 60.0
 
 
+def digest_of(said: object) -> str:
+    """Return a short name that plain values have and, in practice, no others."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+
 class Policy(BaseModel):
-    """Everything operators decide. `version` is a digest of what it was made of.
+    """Everything operators decide. `text` is what it was made of, and `version` a digest of that.
 
     `on_unknown` says what becomes of a call whose end nobody knows: made again, decided by a person, or failed.
     """
@@ -160,11 +169,26 @@ class Policy(BaseModel):
     model_config = _STRICT
 
     version: str = ""
+    text: str = Field(default="", repr=False)
     tenants: Mapping[Tenant, TenantPolicy] = {}
     candidates: Mapping[str, Candidate] = Field(default_factory=lambda: {EMBEDDED: embedded()}, min_length=1)
     classes: Classes = Classes()
     runs: Runs = Runs()
     on_unknown: OnUnknown = "pay-again"
+
+    @cached_property
+    def price_version(self) -> str:
+        """Name what models cost: another limit or comment leaves it as it is, another price does not."""
+        return self._digest("prices", {"model", *_PRICED})
+
+    @cached_property
+    def models_version(self) -> str:
+        """Name who may answer, whatever that costs: what one of them has said holds as long as they are the same."""
+        return self._digest("models", _SHAPING)
+
+    def _digest(self, of: str, fields: set[str]) -> str:
+        said = {name: one.model_dump(mode="json", include=fields) for name, one in self.candidates.items()}
+        return digest_of([of, said])
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:

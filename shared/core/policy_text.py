@@ -5,14 +5,13 @@ A text that is broken changes nothing; a tenant's broken entry leaves that tenan
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from shared.core.policy import Policy, TenantPolicy
+from shared.core.policy import Policy, TenantPolicy, digest_of
 from shared.errors import Permanent
 from shared.events.ids import Tenant
 from shared.events.limits import shown
@@ -57,6 +56,12 @@ def parse(text: str) -> Policy:
     return policy
 
 
+def seeded(tenants: str) -> Policy:
+    """Return the policy that is in force until operators write one: of the tenants that a deployment names, in JSON."""
+    text = f'{{"tenants": {tenants}}}'
+    return parse(text) if table(text)["tenants"] != {} else Policy(version=digest_of([text, {}]))
+
+
 def table(text: str) -> dict[str, Any]:
     """Return what the text says, as plain values; Permanent when it is blank, oversize, or neither TOML nor JSON."""
     if not text.strip():
@@ -79,15 +84,16 @@ def _read(text: str, last: Last) -> Reading:
     _checked(TenantPolicy, default, "default")
     if "candidates" in said:
         said["candidates"] = _named(said["candidates"])
-    if "version" in said:
-        raise _bad("version: it is derived from the text, not written in it")
+    derived = sorted({"version", "text"} & said.keys())
+    if derived:
+        raise _bad(f"{derived[0]}: it is derived from what is written, not written in it")
     whole = _checked(Policy, said, "")
     made, problems = _tenants(tenants, default, last)
     if not made:
         raise _bad("; ".join(problems.values()))
     kept = {name: made[name].model_dump_json() for name in problems if name in made}
-    version = hashlib.sha256(json.dumps([text, kept], sort_keys=True).encode()).hexdigest()[:12]
-    return Reading(whole.model_copy(update={"tenants": made, "version": version}), tuple(problems.values()))
+    named = {"version": digest_of([text, kept]), "text": text}
+    return Reading(whole.model_copy(update={"tenants": made, **named}), tuple(problems.values()))
 
 
 def _tenants(

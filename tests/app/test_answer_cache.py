@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.wallet import Wallet
 from local.sqlite.cache import SqliteCache
 from local.sqlite.database import Database
+from local.wiring import TENANT
 from shared.app.purse import Terms
 from shared.app.router import Router
 from shared.core.caching import key
 from shared.core.completion import ClassProfile, Completion, Prompt, Repair, Usage
+from shared.core.policy import Policy, TenantPolicy
 from shared.core.routing import Candidate, routes
 from shared.errors import Transient
 from shared.events.usage import UsageSaved
 
+if TYPE_CHECKING:
+    from tests.app.world import World
+
+FAR: dict[str, Any] = {"name": "far", "provider": "openai", "model": "m", "tokens_in": 1, "tokens_out": 1}
 SCHEMA: dict[str, Any] = {"type": "object", "required": ["quotes"], "properties": {"quotes": {"type": "array"}}}
 PROMPT = Prompt("summarise", "Quote.", "It leaks.", SCHEMA, (ClassProfile("a", ("b",)),), max_output_tokens=50)
-TERMS = Terms("acme", 0, "summarise", "prices-1", policy_version="p1", cacheable=True)
+TERMS = Terms("acme", 0, "summarise", "prices-1", models_version="p1", cacheable=True)
 
 
 @dataclass
@@ -85,7 +92,7 @@ def test_the_same_question_is_paid_once() -> None:
         ({"classes": ()}, {}),
         ({"answer_schema": SCHEMA | {"title": "x"}}, {}),
         ({"max_output_tokens": 51}, {}),
-        ({}, {"policy_version": "p2"}),
+        ({}, {"models_version": "p2"}),
         ({}, {"quality": 0.1}),
         ({}, {"tenant": "globex"}),
         ({}, {"cacheable": False}),
@@ -145,3 +152,23 @@ def test_what_does_not_shape_the_answer_is_not_in_the_key() -> None:
     """Who is asked, by when, under which name, and whether it is a repair make no other question."""
     other = replace(PROMPT, deployment="x", deadline=9.0, timeout=3.0, reference="r", repair=Repair("a", "b"))
     assert key(other, "p") == key(PROMPT, "p")
+
+
+@pytest.mark.parametrize(("changed", "calls"), [({"max_runs": 9}, 1), ({"tokens_in": 2}, 1), ({"model": "n"}, 2)])
+def test_limits_and_prices_leave_the_cache_as_it_is(world: World, changed: dict[str, Any], calls: int) -> None:
+    """What was paid for is given again under a policy with other limits or prices; another model is asked anew."""
+    for number, more in enumerate(({}, changed)):
+        made: dict[str, Any] = {
+            "name": "far",
+            "provider": "openai",
+            "model": "m",
+            "tokens_in": 1,
+            "tokens_out": 1,
+        } | more
+        limits = {"max_runs": made.pop("max_runs", 5)}
+        policy = Policy(tenants={TENANT: TenantPolicy(**limits)}, candidates={"far": Candidate(**made)})
+        world.ports = replace(world.ports, policy=partial(Policy.model_copy, policy))
+        task = world.placed(key=f"k{number}", entity=f"package:{number}")
+        results = world.worked(task, until="classify")
+        world.step(task, "classify", results)
+    assert world.models.calls == ["classify"] * calls

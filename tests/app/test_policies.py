@@ -11,10 +11,11 @@ from local.policies import FILE, packaged, policy_of, put
 from local.sqlite.database import Database
 from local.sqlite.settings import SqliteSettings
 from shared.app import policy as policies
-from shared.app.policy import Policies, change, stored
+from shared.app.policy import Policies, change, in_its_version, stored
 from shared.app.recent import Recent
 from shared.core.policy import Policy, TenantPolicy
-from shared.errors import Conflict, Permanent, Transient
+from shared.core.policy_text import parse
+from shared.errors import Conflict, NotFound, Permanent, Transient
 from shared.ports import Setting
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 SEED = Policy(version="seed", tenants={"seeded": TenantPolicy()})
 ONE = "[tenants.acme]\ndaily_budget = 1\n[tenants.zeta]"
 TWO = "[tenants.acme]\ndaily_budget = 2\n[tenants.zeta]"
+MODELS = (
+    ONE
+    + """
+[candidates.m]
+provider = "openai"
+model = "m"
+tokens_in = {price}
+tokens_out = 2
+"""
+)
 BROKEN = '[tenants.acme]\ndaily_budget = ""\n[tenants.zeta]\ndaily_budget = 3'
 
 
@@ -202,6 +213,29 @@ def test_settings_are_read_twice_a_second_at_most(place: Place) -> None:
     assert recent.read("x").text == "2"
 
 
+def test_each_policy_stays_readable_by_its_versions(place: Place) -> None:
+    """What was in force is read by its own or its prices' version ever after; what never was is not found."""
+    seed = parse(MODELS.format(price=1))
+    change(place.settings, ONE, now=seed)
+    change(place.settings, TWO, now=parse(ONE))
+    change(place.settings, MODELS.format(price=2), now=parse(TWO))
+    for text in (MODELS.format(price=1), ONE, TWO, MODELS.format(price=2)):
+        assert in_its_version(place.settings, parse(text).version, SEED) == text
+    assert in_its_version(place.settings, parse(TWO).price_version, SEED) == ONE
+    assert in_its_version(place.settings, seed.price_version, SEED) == seed.text
+    for unknown in ("0" * 12, "good", "../x", ""):
+        with pytest.raises(NotFound):
+            in_its_version(place.settings, unknown, SEED)
+
+
+def test_a_policy_is_filed_once(place: Place) -> None:
+    """Going back and forth between policies writes no more of them; going back is a change like any other."""
+    for text in (ONE, TWO, ONE, TWO):
+        change(place.settings, text)
+    assert [place.settings.read(f"policy.{parse(text).version}").version for text in (ONE, TWO)] == [1, 1]
+    assert place.settings.read("policy") == Setting("policy", TWO, 4)
+
+
 class TestOnALaptop:
     """The policy in a file."""
 
@@ -216,7 +250,7 @@ class TestOnALaptop:
 
     def test_an_edited_file_is_in_force(self, place: Place, policy: Policies, tmp_path: Path) -> None:
         """The file is read again when somebody edited it, and its absence is the packaged policy again."""
-        put(tmp_path, ONE)
+        put(tmp_path, ONE, place)
         assert daily(policy) == 1
         (tmp_path / FILE).write_text(TWO, encoding="utf-8")
         place.clock.wait(0.5)
@@ -225,9 +259,18 @@ class TestOnALaptop:
         place.clock.wait(0.5)
         assert set(policy().tenants) == {"local"}
 
+    def test_what_was_in_force_stays_readable(self, place: Place, policy: Policies, tmp_path: Path) -> None:
+        """The packaged policy and each file that a process went by are found by their versions."""
+        versions = [policy().version]
+        for text in (ONE, TWO):
+            (tmp_path / FILE).write_text(text, encoding="utf-8")
+            place.clock.wait(0.5)
+            versions.append(policy().version)
+        assert [in_its_version(place.settings, one, SEED) for one in versions] == [packaged(), ONE, TWO]
+
     def test_a_file_that_is_no_text_changes_nothing(self, place: Place, policy: Policies, tmp_path: Path) -> None:
         """Bytes that are no UTF-8 are a broken policy like any other."""
-        put(tmp_path, ONE)
+        put(tmp_path, ONE, place)
         assert daily(policy) == 1
         (tmp_path / FILE).write_bytes(ONE.encode() + b"\xff")
         place.clock.wait(0.5)
@@ -236,22 +279,22 @@ class TestOnALaptop:
 
     def test_the_next_process_finds_the_last_good_file(self, place: Place, policy: Policies, tmp_path: Path) -> None:
         """A broken file does not bring a tenant's old limits back, nor none at all, in a process that starts later."""
-        put(tmp_path, ONE)
+        put(tmp_path, ONE, place)
         assert daily(policy) == 1
         (tmp_path / FILE).write_text("[tenants", encoding="utf-8")
         assert daily(policy_of(tmp_path, place, place.clock.now, place.told.append)) == 1
 
-    def test_a_broken_policy_is_not_put(self, tmp_path: Path) -> None:
+    def test_a_broken_policy_is_not_put(self, place: Place, tmp_path: Path) -> None:
         """Nothing is written unless all of it is in order."""
-        put(tmp_path, packaged())
+        put(tmp_path, packaged(), place)
         with pytest.raises(Permanent):
-            put(tmp_path, BROKEN)
+            put(tmp_path, BROKEN, place)
         assert [path.name for path in tmp_path.iterdir()] == [FILE]
         assert (tmp_path / FILE).read_text(encoding="utf-8") == packaged()
 
     def test_a_note_that_cannot_be_made_is_told(self, place: Place, tmp_path: Path) -> None:
         """A good file is in force also while its note cannot be written, and that is not kept quiet."""
-        put(tmp_path, ONE)
+        put(tmp_path, ONE, place)
         place.down = True
         policy = policy_of(tmp_path, place, place.clock.now, place.told.append)
         assert daily(policy) == 1

@@ -27,7 +27,7 @@ TEXT = "Copyright (c) 2019 Jane Doe\n\nIt leaks."
 LIKE = "Copyright (c) 2021 Jane Doe\n\nIt leaks."
 OTHER = "Copyright (c) 2019 Jane Doe\n\nIt never leaks."
 PROMPT = Prompt("summarise", "Quote.", TEXT, SCHEMA, (ClassProfile("a", ("b",)),), max_output_tokens=50)
-TERMS = Terms("acme", 0, "summarise", "prices-1", policy_version="p1", cacheable=True, alike=0.9)
+TERMS = Terms("acme", 0, "summarise", "prices-1", models_version="p1", cacheable=True, alike=0.9)
 CANDIDATE = '[candidates.one]\nprovider = "openai"\nmodel = "m"\ntokens_in = 1\ntokens_out = 1\n'
 SAID = "Pass it on to whom you like. Keep the notice in all copies, and do not remove what others wrote in it.\n\n"
 REVIEWED = tuple(f"{SAID}Copyright (c) {holder}\n" for holder in ("2019 Jane Doe", "2021 Jane Doe"))
@@ -103,7 +103,7 @@ def test_a_text_that_is_alike_gets_the_earlier_answer() -> None:
         ({}, {"alike": 0.0}),
         ({}, {"alike": 0.96}),
         ({}, {"cacheable": False}),
-        ({}, {"policy_version": "p2"}),
+        ({}, {"models_version": "p2"}),
         ({}, {"quality": 0.1}),
         ({"instruction": "Quote"}, {}),
         ({"purpose": "classify"}, {}),

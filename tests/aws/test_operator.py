@@ -113,6 +113,17 @@ def test_the_policy_is_seen_changed_and_in_force(stage: Stage) -> None:
     assert (shown[1]["text"], shown[2]["etag"]) == (POLICY, '"1"')
 
 
+def test_what_was_in_force_is_shown_by_its_version(cloud: Cloud) -> None:
+    """The seed and each policy are answered as they were written, by the version that bills and events name."""
+    seed = cloud.ports.policy()
+    made = [ask("PUT /operator/policy", body=POLICY, match='"0"')[1]]
+    made += [ask("PUT /operator/policy", body=f"# again\n{POLICY}", match='"1"')[1]]
+    shown = [ask("GET /operator/policy", query={"version": one["version"]})[1]["text"] for one in made]
+    assert shown == [POLICY, f"# again\n{POLICY}"]
+    assert ask("GET /operator/policy", query={"version": seed.version})[1]["text"] == seed.text
+    assert ask("GET /operator/policy", query={"version": "0" * 12})[0] == 404
+
+
 def test_the_seed_can_be_put_back_as_it_is_shown(cloud: Cloud) -> None:
     """While nobody wrote a policy, what is shown is one that says what the deployment's tenants may do."""
     del cloud

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from local.policies import packaged
 from shared.core.policy import Classes, Policy, PriorityClass, TenantPolicy
-from shared.core.policy_text import MOST_CHARACTERS, parse, read
+from shared.core.policy_text import MOST_CHARACTERS, parse, read, seeded
 from shared.errors import Permanent
 
 GOOD = """
@@ -21,6 +21,15 @@ monthly_budget = 100
 [tenants.zeta]
 daily_budget = 9
 requests_per_minute = 3
+"""
+MODELS = """
+[tenants.acme]
+daily_budget = 7
+[candidates.far]
+provider = "openai"
+model = "big"
+tokens_in = 10
+tokens_out = 20
 """
 LAST = parse(GOOD)
 
@@ -52,6 +61,18 @@ def test_the_version_is_the_texts() -> None:
     assert len(LAST.version) == 12
 
 
+def test_prices_and_models_have_versions_of_their_own() -> None:
+    """A comment or a limit is no new price; a price is no new model; another model is both."""
+    first = parse(MODELS)
+    limits, price, model = (parse(MODELS.replace(*one)) for one in (("= 7", "= 8"), ("= 10", "= 11"), ("big", "b")))
+    assert len({one.version for one in (first, limits, price, model)}) == 4
+    assert limits.price_version == first.price_version
+    assert len({one.price_version for one in (first, price, model)}) == 3
+    assert limits.models_version == price.models_version == first.models_version
+    assert model.models_version != first.models_version
+    assert parse(GOOD).price_version == seeded('{"acme": {}}').price_version == Policy().price_version
+
+
 def test_the_packaged_policy_is_in_order() -> None:
     """What comes with the fabric needs no edits to be used."""
     assert parse(packaged()).tenants["local"].max_budget == 1_000_000
@@ -72,6 +93,7 @@ def test_the_packaged_policy_is_in_order() -> None:
         ("on_unknown = 'shrug'\n" + GOOD, "on_unknown"),
         ("typo = 1\n" + GOOD, "typo"),
         ("version = 'mine'\n" + GOOD, "derived"),
+        ("text = 'mine'\n" + GOOD, "derived"),
         (GOOD + "[candidates.x]\nprovider = 'openai'", "candidates.x.model"),
         (GOOD + "[candidates]", "candidates"),
         (GOOD + "[classes.interactive]\nweight = 0", "classes.interactive.weight"),

@@ -96,7 +96,7 @@ def test_whoever_was_turned_away_finds_out_why(shell: Shell) -> None:
         (["tenants", "set", "local", "runs=1"], "a tenant has no runs; it has max_budget"),
         (["tenants", "set", "UPPER", "max_runs=1"], "a tenant is called by"),
         (["policy", "check"], "`policy check FILE`"),
-        (["policy", "show", "mine.toml"], "`policy show` takes no file"),
+        (["policy", "show", "mine.toml"], "no policy and no prices of version 'mine.toml' were ever in force here"),
         (["policy", "check", "nowhere.toml"], "nowhere.toml cannot be used"),
         (["stop", "--reason", "x"], "say what"),
         (["stop", "--all", "--tenant", "a", "--reason", "x"], "say what"),

@@ -71,6 +71,13 @@ def test_a_policy_is_read_and_replaced(desk: Desk) -> None:
     assert [(one["tenant"], one["limits"]["max_runs"]) for one in desk.tenants()] == [("acme", 3), ("local", 1000)]
 
 
+def test_a_policy_is_read_by_its_version(desk: Desk) -> None:
+    """What was in force is there as it was written, after it was replaced, too."""
+    first = desk.put(POLICY)
+    desk.put("[tenants.local]\n")
+    assert desk.text_of(first.version) == POLICY
+
+
 def test_a_policy_is_replaced_unseen(desk: Desk) -> None:
     """Whoever brings a whole policy need not read the old one first, nor between two of them."""
     assert desk.put(POLICY).tenants == 2
