@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from shared.core.approval import Approval
@@ -337,6 +337,13 @@ class Refusals:
     lock: Lock = field(default_factory=Lock)
 
 
+class Look(NamedTuple):
+    """What a query found, and when."""
+
+    at: float
+    found: Sequence[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every need of the use cases, filled in by a cloud's wiring."""
@@ -361,6 +368,7 @@ class Ports:
     spans: Spans | None = None  # None: nobody looks at them
     turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
     refusals: Refusals = field(default_factory=Refusals)
+    looks: dict[str, Look] = field(default_factory=dict)  # what `app.recent.looked` found a moment ago
 
     @property
     def tenants(self) -> Mapping[str, TenantPolicy]:

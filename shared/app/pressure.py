@@ -9,21 +9,18 @@ from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
 
+from shared.app.recent import looked
 from shared.core.health import WELL, against
-from shared.core.schedule import Load, pressure
+from shared.core.schedule import Load, Shed, shed
 from shared.errors import Throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shared.core.routing import Candidate
     from shared.core.task import Task
     from shared.events.task import Priority
-    from shared.ports import Ports, Tasks
+    from shared.ports import Ports
 
 _LOOKED_AT = 200  # parked tasks, those that wait longest: enough to know how long
-_EVERY = 1.0  # seconds
-_SEEN: dict[int, tuple[Tasks, float, Sequence[Task]]] = {}
 _FOR_PROVIDERS = frozenset({"throttled", "preempted"})  # what a parked task waits for that providers decide
 
 
@@ -31,12 +28,21 @@ def check(ports: Ports, priority: Priority) -> None:
     """Raise Throttled (`pressure`) when work of that class should come back later, saying when."""
     policy = ports.policy()
     load = load_of(ports)
-    seconds = pressure(load, priority, policy.classes)
-    if seconds:
-        state = f"{load.per_second:.3g} calls a second are taken" if load.per_second else "no provider takes calls"
-        waiting = sum(load.waiting.values())
-        said = f"{state} and {waiting} tasks wait: {priority} work would wait longer than it may"
-        raise Throttled(said, retry_after=seconds, code="pressure")
+    found = shed(load, priority, policy.classes)
+    if found.seconds:
+        raise Throttled(_said(load, found, priority), retry_after=found.seconds, code="pressure")
+
+
+def _said(load: Load, found: Shed, priority: Priority) -> str:
+    if found.aged:
+        return (
+            f"the oldest {found.priority} task has waited {found.aged:.0f} s for a provider; it is not known how long yet"
+        )
+    waiting = sum(load.waiting.values())
+    if not load.per_second:
+        return f"no provider takes calls for {load.opens_in:.0f} s and {waiting} tasks wait"
+    state = f"{load.per_second:.3g} calls a second are taken and {waiting} tasks wait"
+    return f"{state}: {priority} work would wait longer than it may"
 
 
 def load_of(ports: Ports) -> Load:
@@ -50,22 +56,18 @@ def load_of(ports: Ports) -> Load:
         per_second += _rate(ports, candidate)
         if per_second == inf:
             break
-    parked = [one for one in _parked(ports.tasks, now) if one.parked_for in _FOR_PROVIDERS]
+    found = looked(ports, "parked", lambda: ports.tasks.parked(limit=_LOOKED_AT))
+    parked = [one for one in found if one.parked_for in _FOR_PROVIDERS]
     oldest: dict[Priority, float] = {}
     for one in parked:
-        if one.parked_at is not None:
+        if one.parked_at is not None and not _due(one, now):
             oldest[one.priority] = max(oldest.get(one.priority, 0.0), now - one.parked_at.timestamp())
     return Load(Counter(one.priority for one in parked), oldest, per_second, min(opens, default=0.0))
 
 
-def _parked(tasks: Tasks, now: float) -> Sequence[Task]:
-    """Return the tasks that were parked when somebody looked last, a second ago at most."""
-    store, at, found = _SEEN.get(id(tasks), (None, -inf, ()))
-    if store is not tasks or not 0 <= now - at < _EVERY:
-        found = tasks.parked(limit=_LOOKED_AT)
-        _SEEN.clear()  # a process has one store
-        _SEEN[id(tasks)] = (tasks, now, found)
-    return found
+def _due(task: Task, now: float) -> bool:
+    """Tell whether a task may go on by itself: if it still waits, then for whoever resumes it and for no provider."""
+    return task.parked_until is not None and task.parked_until.timestamp() <= now
 
 
 def _away(ports: Ports, deployment: str, now: float) -> float:

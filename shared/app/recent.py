@@ -1,16 +1,30 @@
-"""Settings as they were a moment ago: asked for at each call, read from the store a few times a second at most."""
+"""What the stores said a moment ago: asked for at each call, read from the store a few times a second at most."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from shared.ports import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from shared.ports import Setting, Settings
+    from shared.ports import Ports, Setting, Settings
 
 EVERY = timedelta(seconds=0.5)
+_LOOKS = 1.0  # seconds
+_Row = TypeVar("_Row")
+
+
+def looked(ports: Ports, name: str, find: Callable[[], Sequence[_Row]]) -> Sequence[_Row]:
+    """Return what a query found a second ago at most, whoever asked; `name` says which query it is."""
+    now, kept = ports.now().timestamp(), ports.looks.get(name)
+    if kept is not None and 0 <= now - kept.at < _LOOKS:
+        return cast("Sequence[_Row]", kept.found)
+    found = find()
+    ports.looks[name] = Look(now, found)
+    return found
 
 
 class Recent:

@@ -54,6 +54,17 @@ class Load(NamedTuple):
     opens_in: float = 0.0
 
 
+class Shed(NamedTuple):
+    """That work should come back in so many seconds, 0 for not at all.
+
+    Nobody knows how long when a class's oldest has waited too long, `aged` seconds; else what is queued says so.
+    """
+
+    seconds: float = 0.0
+    priority: Priority = "standard"
+    aged: float = 0.0
+
+
 class Money(NamedTuple):
     """A tenant's money in micro-USD: what nobody holds, and what interactive work waits for."""
 
@@ -150,13 +161,18 @@ def _since(one: Waiting) -> float:
 
 
 def pressure(load: Load, priority: Priority, classes: Classes) -> float:
-    """Return in how many seconds work of that class is let in, if nobody else comes: 0 for now.
+    """Return in how many seconds work of that class is let in, if nobody else comes: 0 for now."""
+    return shed(load, priority, classes).seconds
+
+
+def shed(load: Load, priority: Priority, classes: Classes) -> Shed:
+    """Return whether work of that class should come back later, and for whose sake.
 
     A class is shed when its next one would wait for longer than it may, at the share that it surely has, or when its
     oldest has: then nobody knows for how long, and it is told to look again. So is every class below one that is shed.
     """
     above = PRIORITIES[: PRIORITIES.index(priority) + 1]
-    return max(_excess(load, one, classes) for one in above)
+    return max((_excess(load, one, classes) for one in above), key=lambda one: one.seconds)
 
 
 def expected(load: Load, priority: Priority, classes: Classes) -> float:
@@ -166,10 +182,11 @@ def expected(load: Load, priority: Priority, classes: Classes) -> float:
     return load.waiting.get(priority, 0) / (load.per_second * classes.shares[priority])
 
 
-def _excess(load: Load, priority: Priority, classes: Classes) -> float:
+def _excess(load: Load, priority: Priority, classes: Classes) -> Shed:
     most = classes.of(priority).most_wait
-    queued, waited = expected(load, priority, classes), load.oldest.get(priority, 0.0)
-    return max(0.0, queued - most, min(most, waited - most))
+    queued, waited = expected(load, priority, classes) - most, load.oldest.get(priority, 0.0)
+    aged = min(most, waited - most)
+    return Shed(max(0.0, queued, aged), priority, waited if aged > max(0.0, queued) else 0.0)
 
 
 def give_way(lease: Lease, money: Money, gates: Collection[Gate], now: float) -> str | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,15 +40,15 @@ def ended(world: World, deployment: Route, end: Outcome) -> None:
     world.ports.learned.leave(deployment, end, world.clock.now().timestamp())
 
 
-def parked(world: World, priority: Priority, since: datetime) -> None:
-    """Have a task wait for the providers."""
+def parked(world: World, priority: Priority, since: datetime, seconds: float = 900.0) -> None:
+    """Have a task wait for the providers for so long."""
     task = world.submit(priority=priority, key=f"{priority}-{since}")
     waiting = task.model_copy(
         update={
             "status": Status.PARKED,
             "parked_for": "throttled",
             "parked_at": since,
-            "parked_until": since,
+            "parked_until": since + timedelta(seconds=seconds),
             "version": task.version + 1,
         }
     )
@@ -92,6 +93,25 @@ def test_a_long_queue_sheds_the_lowest_class_first(world: World, deployment: Rou
     assert world.ports.turned_away == {TENANT: 1}
     assert granted(world, "standard") == "within its rates and budgets"
     assert world.ports.ledger.lease(TENANT, "l-background") is None
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_refusal_says_whose_age_it_is_for(world: World) -> None:
+    """A class whose oldest has waited too long is refused with that, and not with a rate that nobody measured."""
+    parked(world, "standard", world.clock.now())
+    world.clock.wait(90)
+    with pytest.raises(Throttled, match="the oldest standard task has waited 90 s for a provider") as refused:
+        pressure.check(world.ports, "background")
+    assert refused.value.retry_after == 30
+
+
+@pytest.mark.usefixtures("deployment")
+def test_who_is_due_is_no_reason_to_refuse(world: World) -> None:
+    """A task whose time has come waits for whoever resumes it: however long that takes, no provider is behind."""
+    parked(world, "standard", world.clock.now(), seconds=50)
+    world.clock.wait(3600)
+    assert pressure.load_of(world.ports) == Load(waiting={"standard": 1}, oldest={})
+    pressure.check(world.ports, "standard")
 
 
 def test_the_tenants_own_limit_is_told_first(world: World, deployment: Route) -> None:
