@@ -135,13 +135,21 @@ class LeasePurse:
     def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
         """Put a call's worst case aside.
 
-        Raises Permanent `budget-used-up` or `lease-over`, Throttled (`stopped`) while an operator's switch is on.
+        Raises Permanent `budget-used-up` or `lease-over`, Throttled (`stopped`) while an operator's switch is on. The
+        switch is looked at again once the draw is stored: who asks whether all is quiet either sees the draw, or asked
+        after the switch was on, and then so is this look.
         """
         switches.check(self.ports, self.task.tenant, self.task.workflow)
         with self._lock:
             question = self._question(prompt)
             free = (name for name, found in self._earlier(question) if found is None or found.state == "released")
-            return self._drawn(next(free), deployment, worst, question)
+            ticket = self._drawn(next(free), deployment, worst, question)
+        try:
+            switches.check(self.ports, self.task.tenant, self.task.workflow)
+        except Transient:
+            self.release(ticket)
+            raise
+        return ticket
 
     def _question(self, prompt: Prompt) -> str:
         """Return the question's name; it is asked for again at once, by whoever is asked next."""

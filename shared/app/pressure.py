@@ -35,9 +35,7 @@ def check(ports: Ports, priority: Priority) -> None:
 
 def _said(load: Load, found: Shed, priority: Priority) -> str:
     if found.aged:
-        return (
-            f"the oldest {found.priority} task has waited {found.aged:.0f} s for a provider; it is not known how long yet"
-        )
+        return f"the oldest {found.priority} task has waited {found.aged:.0f} s for a provider"
     waiting = sum(load.waiting.values())
     if not load.per_second:
         return f"no provider takes calls for {load.opens_in:.0f} s and {waiting} tasks wait"

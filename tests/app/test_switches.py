@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.sqlite.ledger import SqliteLedger
 from local.sqlite.settings import SqliteSettings
 from local.wiring import TENANT
 from shared.app import ledger
@@ -13,10 +14,13 @@ from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import UNLIMITED, LeaseAsk
 from shared.core.policy import Policy, TenantPolicy
 from shared.core.switches import Scope, Switch, switches_in, text_of
-from shared.errors import Throttled, Transient
+from shared.errors import Permanent, Throttled, Transient
 from shared.ports import Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.ledger import Posting
     from tests.app.world import World
 
 FLOW = "document-review"
@@ -138,3 +142,37 @@ def test_a_switch_is_written_down_whole() -> None:
     """A switch without a reason is none."""
     with pytest.raises(ValueError, match="reason"):
         Switch.model_validate({"scope": "all", "reason": "", "by": "ann", "since": "2026-11-21T12:00:00Z"})
+
+
+class Slow(SqliteLedger):
+    """A ledger at which something happens once the first draw is stored."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], object]) -> None:
+        super().__init__(world.database)
+        self._meanwhile = [meanwhile]
+
+    def post(self, posting: Posting) -> None:
+        """Post, and let it happen."""
+        super().post(posting)
+        if posting.draw is not None and self._meanwhile:
+            self._meanwhile.pop()()
+
+
+def test_a_process_that_stalls_before_its_call_does_not_make_it(world: World) -> None:
+    """A stop that came between the first look and the call is seen: the draw is taken back, and nothing is called."""
+    task = world.placed()
+    elsewhere = replace(world.ports, settings=SqliteSettings(world.database))
+
+    def meanwhile() -> None:
+        stop(elsewhere, "all", "", by="ann", reason="a leak")
+        world.clock.wait(60)
+
+    world.ports = replace(world.ports, ledger=Slow(world, meanwhile))
+    with pytest.raises(Permanent, match="everything is stopped by ann"):
+        world.worked(task)
+    assert world.models.calls == []
+    assert world.load(task).parked_for == "stopped"
+    lease = world.lease(task)
+    assert (lease.held, lease.settled) == (0, 0)
+    assert [drawn.state for drawn in world.ports.ledger.draws(TENANT, lease.id, limit=9)] == ["released"]
+    assert quiet(world.ports, "all", "")
