@@ -283,7 +283,7 @@ class World:
             tally.ended += 1
 
     def _closed(self, run: Run, unused: int) -> None:
-        posting = finish(self.accounts[run.tenant], run.lease, self.clients[run.tenant].limits, unused)
+        posting = finish(self.accounts[run.tenant], run.lease, self.clients[run.tenant].limits, unused, self.now)
         assert posting.lease is not None
         run.lease = posting.lease
         self._post(run.tenant, posting)

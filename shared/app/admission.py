@@ -50,9 +50,10 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
 
 
 def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> tuple[Posting, Lease] | None:
-    """Decide to end a run's lease: what it did not spend is the tenant's again, money and tokens. Once ended it stays.
+    """Decide to end a run's lease: what it did not spend is the tenant's again, money and tokens.
 
-    A tenant that the policy no longer knows gets its money back, and has no rates to give tokens back to. None for a
+    Below zero, `unused_tokens` is what it used beyond those it was granted. Posted once: with the end of its task. A
+    tenant that the policy no longer knows gets its money back, and has no rates to give tokens back to. None for a
     run that never had a lease.
     """
     known = ports.tenants.get(tenant)
@@ -60,7 +61,7 @@ def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> 
     found = ports.ledger.lease(tenant, lease)
     if found is None:
         return None
-    posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens)
+    posting = granting.finish(ports.ledger.account(tenant), found, mine, unused_tokens, ports.now().timestamp())
     return posting, posting.lease or found
 
 

@@ -15,10 +15,8 @@ from shared.app import leases
 from shared.app.admission import finish
 from shared.app.tracing import moved
 from shared.core.decision import Decision
-from shared.core.pricing import most_tokens
 from shared.core.routes import routes
 from shared.core.stepping import Spending, bill
-from shared.core.workflow import workflow
 from shared.errors import Conflict, Duplicate, Transient
 from shared.events.catalog import AnyEvent, Cause, follow
 from shared.events.ids import derive
@@ -82,12 +80,13 @@ def _commit(ports: Ports, cause: Cause, decision: Decision, before: Task | None,
 
 
 def _ended(ports: Ports, task: Task, decision: Decision, source: str) -> Decision:
-    """Return the decision that ends a task, with the end of its lease; tokens it did not use go back to its tenant.
+    """Return the decision that ends a task, with the end of its lease, and settles the tokens it took from its tenant.
 
     Raises Conflict when something was not on its bill: it is now, and the task has changed.
     """
-    most = most_tokens(workflow(task.workflow).steps) * len(task.documents)
-    ended = finish(ports, task.tenant, leases.lease_id(task.id), unused_tokens=max(0, most - task.tokens))
+    used = decision.task.tokens
+    unused = 0 if task.tokens_taken is None else task.tokens_taken - used
+    ended = finish(ports, task.tenant, leases.lease_id(task.id), unused_tokens=unused)
     if ended is None:
         return decision
     posting, lease = ended

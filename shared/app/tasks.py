@@ -51,7 +51,8 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     cause = Cause(derive("submission", tenant, key), tenant, task.id, task.entity, source)
     try:
         budget = admit(submission, policy, lambda flow: worst_case(ports.policy(), flow.steps, policy.data_zone))
-        made = _admitted(ports, cause, task.model_copy(update={"budget": budget}))
+        tokens = most_tokens(ports.policy(), workflow(task.workflow).steps, policy.data_zone) * len(task.documents)
+        made = _admitted(ports, cause, task.model_copy(update={"budget": budget, "tokens_taken": tokens}))
     except Forbidden as refusal:
         rejected = tasks.reject(task, refusal.code, str(refusal))
         made = create(ports, cause, lambda: rejected, claim=f"submit:{task.id}")
@@ -69,7 +70,7 @@ def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
 
     def decide() -> Decision:
         nonlocal turned_away
-        granted = grant(ports, task.tenant, _asked(task, task.budget))
+        granted = grant(ports, task.tenant, _asked(task))
         turned_away = granted.turned_away
         admitted = tasks.submit(task, reason=granted.reason, left=max(0, granted.left), turned_away=turned_away)
         return replace(admitted, posting=granted.posting)
@@ -79,10 +80,10 @@ def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
     return made
 
 
-def _asked(task: Task, budget: int) -> Ask:
+def _asked(task: Task) -> Ask:
     """Return what a new task asks its tenant's account for."""
-    tokens = most_tokens(workflow(task.workflow).steps) * len(task.documents)
-    return Ask(leases.lease_id(task.id), task.id, task.workflow, task.priority, budget, tokens)
+    lease = leases.lease_id(task.id)
+    return Ask(lease, task.id, task.workflow, task.priority, task.budget, task.tokens_taken or 0)
 
 
 def _same(task: Task, submission: Submission) -> Task:

@@ -55,9 +55,10 @@ def take(bucket: Bucket, rate: Rate, amount: float, now: float) -> Bucket | None
     return _row(Bucket, (there - amount, at)) if there >= amount else None
 
 
-def refund(bucket: Bucket, rate: Rate, amount: float) -> Bucket:
-    """Return the bucket with what was taken and not used back in it."""
-    return bucket if bucket == NEVER_USED else Bucket(min(rate.burst, bucket.level + amount), bucket.at)
+def settle(bucket: Bucket, rate: Rate, unused: float, now: float) -> Bucket:
+    """Return the bucket with what was taken and not used back in it; below zero, what was used beyond that is owed."""
+    there = level(bucket, rate, now) + unused
+    return Bucket(min(rate.burst, there), max(now, bucket.at))
 
 
 def wait(bucket: Bucket, rate: Rate, amount: float, now: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.core.buckets import Bucket, Rate, level, refund, take, wait
+from shared.core.buckets import Bucket, Rate, level, settle, take, wait
 from shared.core.ledger import (
     NOTHING,
     Account,
@@ -121,13 +121,17 @@ def queue(account: Account, policy: Policy, ask: Ask, now: float) -> Posting:
     return Posting(account._replace(waits=waits, version=account.version + 1))
 
 
-def finish(account: Account, lease: Lease, tenant: TenantPolicy, unused: int) -> Posting:
-    """End a run's lease, and put the tokens it was granted and did not use back into the tenant's rate."""
+def finish(account: Account, lease: Lease, tenant: TenantPolicy, unused: int, now: float) -> Posting:
+    """End a run's lease, and settle the tenant's rate of tokens: those it was granted and did not use come back.
+
+    Below zero, `unused` is what it used beyond them. Whoever posts this does so once, with the end of the run's task:
+    a run that is parked, or whose lease expired, has given its money back before.
+    """
     posting = close(account, lease)
-    after = posting.account
-    if after is None or not unused:
+    if not unused:
         return posting
-    return posting._replace(account=after._replace(tokens=refund(after.tokens, tenant.tokens, unused)))
+    after = posting.account or account._replace(version=account.version + 1)
+    return posting._replace(account=after._replace(tokens=settle(after.tokens, tenant.tokens, unused, now)))
 
 
 def _leave_for_others(account: Account, policy: Policy, tenant: TenantPolicy, amount: int, now: float) -> None:

@@ -133,7 +133,8 @@ class Task(BaseModel):
     """What a client asked for and how far it is.
 
     `version` counts its commits, `lines` those of its bill, `tokens` what they name. Amounts are micro-USD.
-    `budget` is leased from the tenant's; `parked_for` says what a parked task waits for.
+    `budget` is leased from the tenant's, and `tokens_taken` from its rate (None: not known); `parked_for` says what a
+    parked task waits for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -157,6 +158,7 @@ class Task(BaseModel):
     spent: int = 0
     lines: int = 0
     tokens: int = 0
+    tokens_taken: int | None = None
     reason: str = ""
     parked_for: ParkedFor | None = None
     parked_at: AwareDatetime | None = None

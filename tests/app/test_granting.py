@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,19 +10,23 @@ import pytest
 from local.sqlite.ledger import SqliteLedger
 from local.sqlite.settings import SqliteSettings
 from local.wiring import TENANT
-from shared.app import admission, ledger
+from shared.app import admission, leases, ledger
 from shared.app.admission import held_back, yields
 from shared.app.leases import lease_id
 from shared.app.switches import stop
-from shared.core.buckets import level
+from shared.app.tasks import cancel
+from shared.core.buckets import Bucket, level
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.granting import Ask, Grant
 from shared.core.ledger import Posting
 from shared.core.policy import Policy, TenantPolicy
+from shared.core.routing import Candidate
 from shared.errors import Forbidden, Throttled, Transient
+from tests.app.world import SOURCE
 
 if TYPE_CHECKING:
     from shared.core.ledger import Account, Draw, Lease
+    from shared.core.task import Task
     from tests.app.world import World
 
 
@@ -199,8 +204,8 @@ def test_what_was_not_used_comes_back(world: World) -> None:
     now = world.clock.now().timestamp()
     ledger.draw(world.ports, TENANT, "lease-1", DrawAsk("d", 0, "classify", "embedded", 10, "0" * 64, now, 30.0))
     ledger.settle(world.ports, TENANT, "lease-1", "d", Outcome(4))
-    for _ in range(2):
-        ended = finish(world, "lease-1", unused_tokens=700)
+    for unused in (700, 0):
+        ended = finish(world, "lease-1", unused_tokens=unused)
         account = world.ports.ledger.account(TENANT)
         assert (ended.state, ended.settled, account.runs) == ("closed", 4, 0)
         assert level(account.tokens, world.ports.tenants[TENANT].tokens, now) == 800
@@ -243,3 +248,39 @@ def test_money_that_is_spent_is_not_waited_for(world: World) -> None:
     finish(world, "lease-spender")
     assert refusal(world, "urgent", amount=50, priority="interactive") == "quota-used-up"
     assert world.ports.ledger.account(TENANT).waits == {}
+
+
+def test_tokens_are_taken_by_the_bound_that_prices_them(world: World) -> None:
+    """A provider that bills a token a byte can fill its bound: the rate is taken by what the money is set aside for."""
+    far = Candidate(name="far", provider="openai", model="m", tokens_in=1_000_000, tokens_out=1_000_000)
+    policy = Policy(tenants={TENANT: TenantPolicy(max_budget=10**9, daily_budget=10**9)}, candidates={"far": far})
+    world.ports = replace(world.ports, policy=partial(Policy.model_copy, policy))
+    task = world.submit("Pass it on.", "Pass it on, too.")
+    tokens = world.ports.ledger.account(TENANT).tokens
+    assert policy.tenants[TENANT].token_burst - tokens.level == task.tokens_taken == task.budget
+
+
+@pytest.mark.parametrize(("used", "left"), [(20, 80), (100, 0), (130, -30)])
+def test_a_tasks_end_settles_the_rate(world: World, used: int, left: int) -> None:
+    """What a task did not use comes back at its end, what it used beyond is owed: once, also if it was parked then."""
+    under(world, token_burst=100, tokens_per_minute=1)
+    task = granted_task(world, taken=100, used=used)
+    leases.close(world.ports, task)
+    for _ in range(2):
+        cancel(world.ports, TENANT, task.id, "ann", "enough", source=SOURCE)
+        account = world.ports.ledger.account(TENANT)
+        assert level(account.tokens, world.ports.tenants[TENANT].tokens, world.clock.now().timestamp()) == left
+
+
+def granted_task(world: World, *, taken: int, used: int) -> Task:
+    """Return a task that has taken so many tokens of its tenant's rate, and used some."""
+    burst = world.ports.tenants[TENANT].token_burst
+    under(world, token_burst=10**6, tokens_per_minute=1)
+    task = world.submit()
+    under(world, token_burst=burst, tokens_per_minute=1)
+    account, now = world.ports.ledger.account(TENANT), world.clock.now().timestamp()
+    world.ports.ledger.post(Posting(account._replace(tokens=Bucket(burst - taken, now), version=account.version + 1)))
+    changed = task.model_copy(update={"tokens": used, "tokens_taken": taken})
+    with world.database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (changed.model_dump_json(), task.id))
+    return changed

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.buckets import NEVER_USED, Bucket, Rate, level, refund, take, wait
+from shared.core.buckets import NEVER_USED, Bucket, Rate, level, settle, take, wait
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 TICK = 1e-6
@@ -88,8 +88,19 @@ def test_a_clock_that_runs_behind_fills_nothing() -> None:
 
 
 def test_what_was_not_used_is_put_back() -> None:
-    """A refund is there at once, and never makes more than the bucket holds."""
+    """What comes back is there at once, and never makes more than the bucket holds."""
     rate = Rate(60, 5)
-    assert level(refund(drained(rate), rate, 3), rate, NOON) == 3
-    assert level(refund(drained(rate), rate, 30), rate, NOON) == 5
-    assert refund(NEVER_USED, rate, 3) == NEVER_USED
+    assert level(settle(drained(rate), rate, 3, NOON), rate, NOON) == 3
+    assert level(settle(drained(rate), rate, 30, NOON), rate, NOON) == 5
+    assert level(settle(NEVER_USED, rate, 3, NOON), rate, NOON) == 5
+
+
+def test_what_was_used_beyond_it_is_owed() -> None:
+    """More than was taken is charged when it is known, from what is there then, and has to fill up again."""
+    rate = Rate(60, 5)
+    owing = settle(drained(rate), rate, -9, NOON + 2)
+    assert level(owing, rate, NOON + 2) == -7
+    assert take(owing, rate, 1, NOON + 9) is None
+    assert wait(owing, rate, 1, NOON + 2) == 8
+    assert level(settle(NEVER_USED, rate, -9, NOON), rate, NOON) == -4
+    assert level(settle(drained(rate), rate, -1, NOON - 60), rate, NOON) == -1

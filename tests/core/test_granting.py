@@ -169,9 +169,9 @@ def test_unused_tokens_are_put_back() -> None:
     policy = tenant(token_burst=1000, tokens_per_minute=1)
     granted = asked(Account("acme"), ask(tokens=900), policy)
     assert granted.posting.account is not None
-    ended = finish(granted.posting.account, granted.lease, policy, 700)
+    ended = finish(granted.posting.account, granted.lease, policy, 700, NOON)
     assert ended.account is not None
     assert (ended.account.runs, ended.account.books[DAY]) == (0, Book(0, 0))
     assert level(ended.account.tokens, policy.tokens, NOON) == 800
     assert ended.lease is not None
-    assert finish(ended.account, ended.lease, policy, 700) == NOTHING
+    assert finish(ended.account, ended.lease, policy, 0, NOON) == NOTHING
