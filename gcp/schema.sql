@@ -88,6 +88,7 @@ CREATE TABLE Accounts (
   TokensAt FLOAT64 NOT NULL,
   TurnedAway INT64 NOT NULL,
   Waits STRING(MAX) NOT NULL,     -- JSON: who waits for money, by lease
+  Yielding INT64 NOT NULL,        -- money that open background leases hold
 ) PRIMARY KEY (Tenant);
 
 CREATE TABLE Books (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT = (
     *("Tenant", "Version", "Runs", "RequestsLevel", "RequestsAt", "TokensLevel", "TokensAt"),
-    *("TurnedAway", "Waits"),
+    *("TurnedAway", "Waits", "Yielding"),
 )
 _BOOK = ("Tenant", "Period", "Settled", "Open")
 # One statement, and so one moment, for an account and its books.
@@ -149,12 +149,12 @@ def _books_of(tenant: str) -> KeySet:
 
 
 def _account_values(account: Account) -> tuple[Any, ...]:
-    tenant, version, _, runs, requests, tokens, turned_away, waits = account
-    return (tenant, version, runs, *map(float, (*requests, *tokens)), turned_away, json.dumps(waits))
+    tenant, version, _, runs, requests, tokens, turned_away, waits, yielding = account
+    return (tenant, version, runs, *map(float, (*requests, *tokens)), turned_away, json.dumps(waits), yielding)
 
 
 def _account(row: Sequence[Any]) -> Account:
-    tenant, version, runs, requests, requests_at, tokens, tokens_at, turned_away, waits, books = row
+    tenant, version, runs, requests, requests_at, tokens, tokens_at, turned_away, waits, yielding, books = row
     waiting: Mapping[str, Any] = json.loads(waits)
     return Account(
         tenant,
@@ -165,6 +165,7 @@ def _account(row: Sequence[Any]) -> Account:
         Bucket(tokens, tokens_at),
         turned_away,
         {lease: Wait(*wait) for lease, wait in waiting.items()},
+        yielding,
     )
 
 

@@ -123,6 +123,5 @@ def _refused(
         return granting.queue(ports.ledger.account(account.tenant), ports.policy(), ask, now), None
 
     ledger.posted(ports, decide)
-    return Throttled(
-        f"{refusal}; background runs are asked to give way", retry_after=granting.MONEY_RETURNS, code="money"
-    )
+    said = f"{refusal}; background runs give theirs back at their next step, nobody knows how soon"
+    return Throttled(said, retry_after=granting.MONEY_RETURNS, code="money")

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.core.ledger import NOTHING, Account, Book, Draw, DrawState, Lease, Posting, booked, check_open
+from shared.core.ledger import NOTHING, Account, Book, Draw, DrawState, Lease, Posting, booked, check_open, with_books
 from shared.core.money import usd
 from shared.errors import Permanent
 
@@ -154,7 +154,7 @@ def _covered(account: Account | None, lease: Lease, told: Draw) -> Posting:
         return Posting(None, lease, told)
     account = _brought(account)
     books = booked(account.books, lease.windows, settled=0, opened=more)
-    return Posting(_with(account, books), lease._replace(amount=lease.amount + more), told)
+    return Posting(with_books(account, lease, books, more), lease._replace(amount=lease.amount + more), told)
 
 
 def _returned(account: Account | None, lease: Lease, told: Draw, change: int) -> Posting:

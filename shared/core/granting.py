@@ -13,22 +13,24 @@ from shared.core.buckets import Bucket, Rate, level, settle, take, wait
 from shared.core.ledger import (
     NOTHING,
     Account,
+    Book,
     Lease,
     LeaseAsk,
     Limits,
     Posting,
     Wait,
+    begin,
     close,
     left,
-    open_lease,
     windows_at,
 )
+from shared.core.money import usd
 from shared.core.policy import Policy, TenantPolicy
 from shared.errors import Forbidden, Throttled
 from shared.events.task import Priority
 
-_RUN_ENDS = 5.0  # seconds; nobody knows when the next run ends
-MONEY_RETURNS = 5.0  # seconds; background runs give theirs back at their next step
+_RUN_ENDS = 5.0  # seconds until it is worth another look; nobody knows when the next run ends, and the refusal says so
+MONEY_RETURNS = 5.0  # likewise; background runs give theirs back at their next step
 REASON = "within its rates and budgets"
 _row = tuple.__new__  # makes a row as its class does, in half the time
 
@@ -69,7 +71,7 @@ def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now:
     priorities, asking, reading, most_runs, limits = tenant.bounds
     if priority not in priorities:
         raise Forbidden(f"your work may be {' or '.join(priorities)}, not {priority}", code="priority")
-    name, version, books, runs, requests, tokens, turned, waits = account
+    _, _, _, runs, requests, tokens, turned, waits, _ = account
     asked = take(requests, asking, 1, now)
     used = take(tokens, reading, wanted, now) if wanted else tokens
     if asked is None or used is None:
@@ -78,10 +80,9 @@ def grant(account: Account, policy: Policy, tenant: TenantPolicy, ask: Ask, now:
         raise _too_many(runs, most_runs)
     if waits and priority != "interactive":
         _leave_for_others(account, policy, tenant, amount, now)
-    drawn = _row(Account, (name, version, books, runs, asked, used, turned + turned_away, waits))
     until = now + policy.runs.lease_seconds
     wants = _row(LeaseAsk, (lease, task, workflow, priority, amount, now, until))
-    posting = open_lease(drawn, None, wants, limits)
+    posting = begin(account, wants, limits, (asked, used, turned + turned_away))
     after, made, _ = posting
     if made is None or after is None:
         raise AssertionError("a lease that nobody has is opened")
@@ -97,10 +98,10 @@ def _left(account: Account, lease: Lease, limits: Limits) -> int:
 
 
 def held_by_others(account: Account, tenant: TenantPolicy, amount: int, now: float) -> bool:
-    """Tell whether what is missing is set aside by open runs, and not spent: then it may come back."""
-    books = [account.books.get(window) for window in windows_at(now)]
+    """Tell whether what is missing is set aside by background runs, and not spent: they give it back when asked to."""
+    books = [account.books.get(window, Book()) for window in windows_at(now)]
     limits = zip(books, tenant.money, strict=True)
-    return all(amount <= limit - (book.settled if book else 0) for book, limit in limits)
+    return all(amount <= limit - sum(book) + min(book.open, account.yielding) for book, limit in limits)
 
 
 def waited_for(account: Account, policy: Policy, now: float) -> int:
@@ -139,8 +140,11 @@ def _leave_for_others(account: Account, policy: Policy, tenant: TenantPolicy, am
     needed = waited_for(account, policy, now)
     free = left(account, windows_at(now), tenant.money)
     if needed and free < amount + needed:
-        said = f"interactive work waits for {needed} micro-USD of the {max(0, free)} that are free"
-        raise Throttled(said, retry_after=MONEY_RETURNS, code="money")
+        said = f"interactive work waits for {usd(needed)} of the {usd(max(0, free))} that are free"
+        goes = min(one.since for one in account.waits.values()) + policy.runs.wait_lapses - now
+        raise Throttled(
+            f"{said}; nobody knows how soon it is served", retry_after=min(MONEY_RETURNS, max(1.0, goes)), code="money"
+        )
 
 
 def _too_fast(account: Account, tenant: TenantPolicy, wanted: int, now: float) -> Throttled:
@@ -163,5 +167,5 @@ def _refusal(code: str, bucket: Bucket, rate: Rate, amount: int, when: tuple[flo
 
 
 def _too_many(runs: int, most: int) -> Throttled:
-    said = f"{runs} runs are open, {most} may be; one may end at any moment"
+    said = f"{runs} runs are open, {most} may be; one may end at any moment, nobody knows which"
     return Throttled(said, retry_after=_RUN_ENDS, code="runs", level=(most, runs))

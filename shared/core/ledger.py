@@ -58,7 +58,8 @@ class Wait(NamedTuple):
 class Account(NamedTuple):
     """A tenant's row, touched when a lease opens, grows or ends and not by each call.
 
-    `books` go by window, `waits` by the id of the lease that is waited for; `runs` counts open leases.
+    `books` go by window, `waits` by the id of the lease that is waited for; `runs` counts open leases, `yielding` is
+    what background ones hold of their money, who give it back when they are asked to.
     """
 
     tenant: str
@@ -69,6 +70,7 @@ class Account(NamedTuple):
     tokens: Bucket = Bucket()
     turned_away: int = 0
     waits: Mapping[str, Wait] = {}
+    yielding: int = 0
 
 
 class Lease(NamedTuple):
@@ -175,16 +177,25 @@ def left(account: Account, windows: Iterable[str], limits: Limits) -> int:
 def open_lease(account: Account, lease: Lease | None, ask: LeaseAsk, limits: Limits) -> Posting:
     """Set the run's worst case aside. A lease that exists, in whatever state, stays as it is.
 
-    Admission may have changed the account before; the version counts on once, here. Raises Forbidden when a window's
-    limit does not allow it.
+    Raises Forbidden when a window's limit does not allow it.
     """
-    if lease is not None:
-        return NOTHING
-    windows = windows_at(ask.at)
-    more = _sum(ask.amount)
-    id_, task, workflow, priority, _, _, expires_at = ask
-    mine = (id_, account.tenant, task, workflow, priority, more, windows, expires_at, *_UNUSED)
-    return _row(Posting, (_taken(account, id_, windows, limits, more), _row(Lease, mine), None))
+    return begin(account, ask, limits, account[4:7]) if lease is None else NOTHING
+
+
+def begin(account: Account, ask: LeaseAsk, limits: Limits, asking: tuple[Bucket, Bucket, int]) -> Posting:
+    """Open a lease that nobody has, by a request that leaves these buckets and this count of who was turned away."""
+    id_, task, workflow, priority, amount, at, expires_at = ask
+    windows = _windows(int(at // _DAY))
+    tenant, version, books, runs, _, _, _, waits, yielding = account
+    if amount < 0:
+        amount = _sum(amount)
+    if id_ in waits:
+        waits = _without(waits, id_)
+    if priority == "background":
+        yielding += amount
+    after = (tenant, version + 1, _set_aside(books, windows, limits, amount), runs + 1, *asking, waits, yielding)
+    mine = (id_, tenant, task, workflow, priority, amount, windows, expires_at, *_UNUSED)
+    return _row(Posting, (_row(Account, after), _row(Lease, mine), None))
 
 
 def extend(account: Account, lease: Lease, amount: int, limits: Limits, *, until: float = 0.0) -> Posting:
@@ -200,7 +211,7 @@ def extend(account: Account, lease: Lease, amount: int, limits: Limits, *, until
     if not more:
         return Posting(None, grown)
     books = _set_aside(account.books, lease.windows, limits, more)
-    return Posting(account._replace(books=books, version=account.version + 1), grown)
+    return Posting(with_books(account, lease, books, more), grown)
 
 
 def reopen(account: Account, lease: Lease, ask: LeaseAsk, limits: Limits) -> Posting:
@@ -212,6 +223,7 @@ def reopen(account: Account, lease: Lease, ask: LeaseAsk, limits: Limits) -> Pos
         return NOTHING
     windows = windows_at(ask.at)
     more = max(0, _sum(ask.amount) - lease.amount)
+    books = _set_aside(account.books, windows, limits, more)
     again = lease._replace(
         priority=ask.priority,
         amount=lease.amount + more,
@@ -220,7 +232,8 @@ def reopen(account: Account, lease: Lease, ask: LeaseAsk, limits: Limits) -> Pos
         state="open",
         version=lease.version + 1,
     )
-    return Posting(_taken(account, lease.id, windows, limits, more), again)
+    after = with_books(account, again, books, more)
+    return Posting(after._replace(runs=account.runs + 1, waits=_without(account.waits, lease.id)), again)
 
 
 def close(account: Account, lease: Lease) -> Posting:
@@ -266,13 +279,15 @@ def _sum(amount: int) -> int:
     return amount
 
 
-def _taken(account: Account, id_: str, windows: tuple[str, ...], limits: Limits, more: int) -> Account:
-    """Return the account with one more run that holds so much, and does not wait any longer."""
-    tenant, version, books, runs, requests, tokens, turned_away, waits = account
-    if id_ in waits:
-        waits = {name: wait for name, wait in waits.items() if name != id_}
-    books = _set_aside(books, windows, limits, more)
-    return _row(Account, (tenant, version + 1, books, runs + 1, requests, tokens, turned_away, waits))
+def with_books(account: Account, lease: Lease, books: Mapping[str, Book], more: int) -> Account:
+    """Return the account with other books, in which the lease has so much more open."""
+    yielding = max(0, account.yielding + more) if lease.priority == "background" else account.yielding
+    return account._replace(version=account.version + 1, books=books, yielding=yielding)
+
+
+def _without(waits: Mapping[str, Wait], lease: str) -> Mapping[str, Wait]:
+    """Return who waits, without whoever waits no longer."""
+    return {name: wait for name, wait in waits.items() if name != lease}
 
 
 def _set_aside(books: Mapping[str, Book], windows: tuple[str, ...], limits: Limits, more: int) -> Mapping[str, Book]:
@@ -321,9 +336,10 @@ def _ended(account: Account, lease: Lease, state: LeaseState) -> Posting:
     if lease.state != "open":
         return NOTHING
     charged = lease.settled + lease.held
-    books = booked(account.books, lease.windows, settled=charged - lease.booked, opened=lease.booked - lease.amount)
+    less = lease.booked - lease.amount
+    books = booked(account.books, lease.windows, settled=charged - lease.booked, opened=less)
     return Posting(
-        account._replace(version=account.version + 1, books=books, runs=account.runs - 1),
+        with_books(account, lease, books, less)._replace(runs=account.runs - 1),
         lease._replace(
             amount=charged,
             booked=charged,

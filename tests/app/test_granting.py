@@ -284,3 +284,12 @@ def granted_task(world: World, *, taken: int, used: int) -> Task:
     with world.database.transaction() as connection:
         connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (changed.model_dump_json(), task.id))
     return changed
+
+
+def test_money_that_nobody_gives_back_is_not_waited_for(world: World) -> None:
+    """Where no background run holds anything, interactive work is refused at once, and others need not wait for it."""
+    under(world, daily_budget=100)
+    granted(world, "first", amount=90, priority="interactive")
+    assert refusal(world, "second", amount=50, priority="interactive") == "quota-used-up"
+    assert world.ports.ledger.account(TENANT).waits == {}
+    assert granted(world, "third", amount=10).left == 0

@@ -87,6 +87,9 @@ def _of_the_books(seen: Seen, limits: Limits) -> Iterator[str]:
     running = [lease for lease in leases if lease.state == "open"]
     if account.runs != len(running):
         yield f"{account.runs} runs are counted and {len(running)} leases are open"
+    yielding = sum(lease.amount - lease.booked for lease in running if lease.priority == "background")
+    if account.yielding != yielding:
+        yield f"{account.yielding} are said to be held by background leases, they hold {yielding}"
     expected: dict[str, int] = defaultdict(int)
     for lease in running:
         for window in lease.windows:

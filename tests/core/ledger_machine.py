@@ -26,6 +26,7 @@ from tests.core.replica import Replica, Stepping
 
 if TYPE_CHECKING:
     from shared.core.ledger import Draw, Lease
+    from shared.events.task import Priority
     from shared.ports import Ledger
     from tests.contracts.ledger_rules import Seen
 
@@ -137,7 +138,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _ask(self, who: int, name: str, amount: int, minutes: int = 60) -> LeaseAsk:
         at = self.tills[who].now().timestamp()
-        return LeaseAsk(name, f"task-{name}", "document-review", "standard", amount, at, at + 60 * minutes)
+        priority: Priority = "background" if name == "a" else "standard"
+        return LeaseAsk(name, f"task-{name}", "document-review", priority, amount, at, at + 60 * minutes)
 
     def _draw(self, who: int, steps: int, lease: tuple[str, str], call: str, worst: int) -> None:
         at = self.tills[who].now().timestamp()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.core.buckets import level
 from shared.core.granting import Ask, Grant, finish, grant, held_by_others, queue
-from shared.core.ledger import NOTHING, Account, Book, left, windows_at
+from shared.core.ledger import NOTHING, Account, Book, Lease, left, windows_at
 from shared.core.policy import Policy, Runs, TenantPolicy
 from shared.errors import Forbidden, Throttled
 
@@ -126,11 +126,28 @@ def test_a_priority_is_the_tenants_or_not() -> None:
 
 
 def test_money_that_others_hold_may_come_back() -> None:
-    """What open runs hold is not used up; what is spent is."""
-    held = Account("acme", 1, {DAY: Book(20, 75), MONTH: Book(20, 75)})
-    assert held_by_others(held, tenant(), 80, NOON)
-    assert not held_by_others(held, tenant(), 81, NOON)
+    """What background runs hold comes back when they are asked; what others hold does not, nor what is spent."""
+    held = Account("acme", 1, {DAY: Book(20, 75), MONTH: Book(20, 75)}, yielding=60)
+    assert held_by_others(held, tenant(), 65, NOON)
+    assert not held_by_others(held, tenant(), 66, NOON)
+    assert not held_by_others(held._replace(yielding=0), tenant(), 6, NOON)
+    assert held_by_others(held._replace(yielding=100), tenant(), 80, NOON)
+    assert not held_by_others(held._replace(yielding=100), tenant(), 81, NOON)
     assert held_by_others(Account("acme"), tenant(), 100, NOON)
+
+
+def test_what_background_runs_hold_is_known() -> None:
+    """Their money is counted when it is leased and no more when it is given back; that of other runs never is."""
+    account, policy, leases = Account("acme"), tenant(request_burst=9), list[Lease]()
+    for priority, held in (("background", 10), ("standard", 10), ("interactive", 10), ("background", 20)):
+        granted = asked(account, ask(f"{priority}-{held}", priority=priority), policy)
+        assert granted.posting.account is not None
+        account = granted.posting.account
+        assert account.yielding == held
+        leases.append(granted.lease)
+    ended = finish(account, leases[-1], policy, 0, NOON).account
+    assert ended is not None
+    assert ended.yielding == 10
 
 
 def test_what_waits_for_money_is_noted_once() -> None:
