@@ -21,7 +21,7 @@ from shared.app.purse import Kept, Terms, Ticket
 from shared.app.recent import Recent
 from shared.app.router import Router
 from shared.app.tracing import Measured, Recorder, moved
-from shared.core import caching, draws, stepping
+from shared.core import caching, draws, notes, stepping
 from shared.core.completion import Completion, NoAnswer, Prompt, Usage
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.granting import Ask, Grant
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from shared.app.purse import Paid
     from shared.events.envelope import Fact
+    from shared.events.routing import ModelRouted
 LABELS = ("Apache-2.0", "BSD-3-Clause", "MIT")
 DOWN = "reserved-a"  # asked first by everybody
 WORST = 20_000  # micro-USD that a run may cost
@@ -217,12 +218,19 @@ class Pocket:
         found = self.rows.draws.get(f"{self.lease}.{self._question}")
         return Kept(*caching.read(found.answer)) if found is not None and found.answer else None
 
-    def draw(self, deployment: str, worst: int, _: Prompt) -> Ticket:
-        """Put a call's worst case aside: the intent is in the journal."""
-        name = f"{self.lease}.{self._question}"
-        asked = DrawAsk(name, 0, self.step, deployment, worst, self._question, self.now().timestamp(), 30.0)
-        self.rows.post(draws.draw(self.rows.leases[self.lease], self.rows.draws.get(name), asked))
-        return Ticket(name, deployment, worst)
+    def draw(self, _: Prompt, routed: ModelRouted) -> Ticket:
+        """Put a call's worst case aside: the intent is in the journal, and why."""
+        name, now, worst = f"{self.lease}.{self._question}", self.now(), routed.worst_micro_usd
+        why = routed.model_copy(update={"call": name, "at": now})
+        asked = DrawAsk(
+            *(name, 0, self.step, routed.deployment, worst, self._question, now.timestamp(), 30.0),
+            note=notes.kept([why]),
+        )
+        posted = draws.draw(self.rows.leases[self.lease], self.rows.draws.get(name), asked)
+        self.rows.post(posted)
+        if posted.draw is not None:
+            self.notes.append(why.model_copy(update={"left_micro_usd": posted.draw.remaining}))
+        return Ticket(name, routed.deployment, worst)
 
     def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:
         """Pay what was used, and keep the answer in the journal."""

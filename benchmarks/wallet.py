@@ -13,6 +13,7 @@ from shared.errors import Permanent
 if TYPE_CHECKING:
     from shared.core.completion import Completion, Prompt
     from shared.events.envelope import Fact
+    from shared.events.routing import ModelRouted
 
 
 class Ended(NamedTuple):
@@ -46,15 +47,17 @@ class Wallet:
         """Return an answer that did and was paid before."""
         return self._answers.get(caching.key(prompt, ""))
 
-    def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
+    def draw(self, prompt: Prompt, routed: ModelRouted) -> Ticket:
         """Put the worst case aside."""
+        worst = routed.worst_micro_usd
         with self._lock:
             if worst > self.left():
                 raise Permanent(f"{worst} micro-USD are more than the {self.left()} left", code="budget-used-up")
             self.drawn += 1
-            ticket = Ticket(f"draw-{self.drawn}", deployment, worst)
+            ticket = Ticket(f"draw-{self.drawn}", routed.deployment, worst)
             self.held[ticket.id] = ticket
             self._asked[ticket.id] = caching.key(prompt, "")
+            self.notes.append(routed.model_copy(update={"call": ticket.id, "left_micro_usd": self.left()}))
             return ticket
 
     def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:

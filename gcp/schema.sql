@@ -139,5 +139,8 @@ CREATE TABLE Draws (
   TokensOut INT64 NOT NULL,
   Answer STRING(MAX) NOT NULL,
   PriceVersion STRING(MAX) NOT NULL,
+  Paid STRING(16) NOT NULL,
+  Remaining INT64 NOT NULL,       -- of its lease
+  Note STRING(MAX) NOT NULL,
 ) PRIMARY KEY (Tenant, Lease, Draw),
   INTERLEAVE IN PARENT Leases ON DELETE CASCADE;

@@ -216,12 +216,12 @@ def print_story(lines: Sequence[Line], cost: Cost, account: Account, ledger: Map
     """Print a task's story, its cost tree, and whether the ledger says the same."""
     rows, day = screen.statement("time", "where", "what happened, and why", "cost"), ""
     for line in lines:
-        if day != (day := f"{line.event.time:%Y-%m-%d}"):
+        if day != (day := f"{line.at:%Y-%m-%d}"):
             rows.add_row(Text(day, "bold"))
         why = (Padding(prose(line.why, "dim"), (0, 0, 0, 2)),) if line.why else ()
         told = Group(prose(line.text), *why)
         paid = "" if line.cost is None else usd(line.cost)
-        rows.add_row(f"{line.event.time:%H:%M:%S}", text(line.event.source, "dim"), told, paid)
+        rows.add_row(f"{line.at:%H:%M:%S}", text(line.event.source, "dim"), told, paid)
     say(rows)
     say("", _tree(cost), "")
     say(*_sums(cost, account), sep="\n")
@@ -253,9 +253,11 @@ def _sums(cost: Cost, account: Account) -> Iterator[str]:
     runs = f" in {account.runs} runs" if account.runs > 1 else ""
     yield f"spent: {usd(cost.total)} of a budget of {usd(account.budget)}{runs}"
     if cost.saved:
-        yield f"saved: {usd(cost.saved)} that answers would have cost which were paid for before"
+        yield f"saved: {usd(cost.saved)} that questions would have cost which were answered before"
+    if cost.not_paid_again:
+        yield f"not paid again: {usd(cost.not_paid_again)} for answers that this task had paid for before"
     if cost.wasted:
-        yield f"in vain: {usd(cost.wasted)} for calls that brought no answer"
+        yield f"in vain: {usd(cost.wasted)} for calls whose answers nobody used"
     if account.prices:
         yield f"prices: of policy {', '.join(account.prices)}"
 

@@ -39,7 +39,7 @@ _LEASE = (
 )
 _DRAW = (
     *("Draw", "Tenant", "Lease", "Document", "Step", "Deployment", "Worst", "InputSha256", "Periods"),
-    *("Actual", "State", "TokensIn", "TokensOut", "Answer", "Version", "PriceVersion"),
+    *("Actual", "State", "TokensIn", "TokensOut", "Answer", "Version", "PriceVersion", "Paid", "Remaining", "Note"),
 )
 _LEASE_PERIODS, _DRAW_PERIODS = _LEASE.index("Periods"), _DRAW.index("Periods")
 

@@ -84,7 +84,8 @@ CREATE TABLE IF NOT EXISTS ledger_draws (
   id TEXT NOT NULL, tenant TEXT NOT NULL, lease TEXT NOT NULL, document INTEGER NOT NULL, step TEXT NOT NULL,
   deployment TEXT NOT NULL, worst INTEGER NOT NULL, input_sha256 TEXT NOT NULL, windows TEXT NOT NULL,
   actual INTEGER NOT NULL, state TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-  answer TEXT NOT NULL, version INTEGER NOT NULL, price_version TEXT NOT NULL,
+  answer TEXT NOT NULL, version INTEGER NOT NULL, price_version TEXT NOT NULL, paid TEXT NOT NULL,
+  remaining INTEGER NOT NULL, note TEXT NOT NULL,
   PRIMARY KEY (tenant, lease, id)
 ) WITHOUT ROWID;
 

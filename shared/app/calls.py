@@ -12,17 +12,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from shared.app import tracing
+from shared.core import notes
 from shared.core.answers import complaint
 from shared.core.completion import Completion, NoAnswer, Prompt
 from shared.core.gate import RANKS
 from shared.core.health import End, Outcome
 from shared.core.phrasing import most_tokens_in
 from shared.errors import Permanent, Throttled, Transient
-from shared.events.routing import ModelRouted, Refused
+from shared.events.routing import ModelRouted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shared.app.purse import Paid, Purse, Terms, Ticket
-    from shared.core.routing import Pick, Refusal, Route
+    from shared.core.routing import Choice, Pick, Route
     from shared.ports import Learned, Models, Spans
 
 Kind = Literal["first", "fallback", "retry", "repair", "hedge"]
@@ -77,7 +80,9 @@ class Calls:
     now: Callable[[], float]
     terms: Terms
     purse: Purse
-    refused: tuple[Refusal, ...] = ()
+    choice: Choice | None = None
+    asked: set[str] = field(default_factory=set)
+    passed: dict[str, str] = field(default_factory=dict)  # whom it was the turn of, and why they were not called
     race: Race = field(default_factory=Race)
     most_in: int = 0  # what can be billed for reading the question, as it was first put
     made: int = 0
@@ -94,7 +99,7 @@ class Calls:
         if wait:
             raise Busy("its gate is shut", retry_after=wait)
         try:
-            ticket = self.purse.draw(route.name, self.worst(route, prompt), prompt)
+            ticket = self.purse.draw(prompt, self._routed(pick, prompt, kind))
         except BaseException:
             self._leave(route, "refused", self.now())
             raise
@@ -102,7 +107,7 @@ class Calls:
         if earlier is not None:
             self._leave(route, "refused", self.now())
             return lambda: self._again(earlier, prompt)
-        self._note(pick, ticket, kind)
+        self.made += 1
         asked = replace(prompt, deployment=route.name, reference=ticket.id, timeout=self._seconds(route, prompt))
         out = Out(route, ticket, asked, _kind(kind, self.terms.attempt), self.made)
         return lambda: self._call(out)
@@ -125,7 +130,7 @@ class Calls:
         route, ticket, prompt, _, _ = out
         began = self.now()
         try:
-            completion = self.models.complete(prompt)
+            completion = replace(self.models.complete(prompt), deployment=route.name)
         except Throttled as error:
             self.purse.release(ticket)
             self._ended(out, "throttled", began, error)
@@ -169,22 +174,36 @@ class Calls:
     def _seconds(self, route: Route, prompt: Prompt) -> float:
         return min(route.timeout, prompt.deadline - self.now()) if prompt.deadline else route.timeout
 
-    def _note(self, pick: Pick, ticket: Ticket, kind: Kind) -> None:
-        self.made += 1
-        fact = ModelRouted(
+    def _routed(self, pick: Pick, prompt: Prompt, kind: Kind) -> ModelRouted:
+        refused = notes.named(self.not_asked(prompt, pick))
+        return ModelRouted(
             document=self.terms.document,
             step=self.terms.step,
             deployment=pick.route.name,
             reason=pick.reason,
-            refused=tuple(Refused(deployment=one.deployment, reason=one.reason) for one in self.refused),
-            attempt=self.made,
+            refused=refused.refused,
+            more_refused=refused.more,
+            attempt=self.made + 1,
             kind=_kind(kind, self.terms.attempt),
             after=self.after,
             price_version=self.terms.price_version,
-            worst_micro_usd=ticket.worst,
-            left_micro_usd=max(0, self.purse.left()),
+            worst_micro_usd=self.worst(pick.route, prompt),
+            left_micro_usd=0,
         )
-        self.purse.note(fact)
+
+    def not_asked(self, prompt: Prompt, chosen: Pick | None = None) -> Iterator[tuple[str, str]]:
+        """Yield everybody who was not asked and is not now, with the reason."""
+        if self.choice is None:
+            return
+        yield from ((one.deployment, notes.refusal(one)) for one in self.choice.refused)
+        for pick in self.choice.order:
+            name = pick.route.name
+            if chosen is not None and name == chosen.route.name:
+                continue
+            if name in self.passed:
+                yield name, self.passed[name]
+            elif chosen is not None and name not in self.asked:
+                yield name, notes.behind(chosen, pick, lambda route: self.worst(route, prompt))
 
 
 def _kind(kind: Kind, attempt: int) -> Kind:

@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.app import ledger
+from shared.core import notes
 from shared.core.admission import tenant_policy
 from shared.core.draws import charge
 from shared.core.ledger import LeaseAsk, Limits
-from shared.core.stepping import Charge
+from shared.core.stepping import Charge, outcome_of
 from shared.errors import NotFound
 from shared.events.ids import derive
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from shared.core.journal import Entry
     from shared.core.ledger import Draw, Lease
     from shared.core.policy import Policy, TenantPolicy
-    from shared.core.stepping import Outcome
     from shared.core.task import Task
+    from shared.events.routing import ModelRouted
     from shared.ports import Ports
 
 
@@ -97,8 +98,11 @@ def charges_now(ports: Ports, entry: Entry, draws: Iterable[Draw]) -> tuple[Char
     return tuple(charge_of(drawn, ports.policy()) for drawn in found if _differs(entry, drawn))
 
 
-def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Charge:
-    """Return what a draw puts on the bill; one whose end nobody knows is charged at its worst case."""
+def charge_of(drawn: Draw, policy: Policy, routed: tuple[ModelRouted, ...] | None = None) -> Charge:
+    """Return what a draw puts on the bill; one whose end nobody knows is charged at its worst case.
+
+    `routed` says why the call was made, if that is at hand: it is in the draw, too.
+    """
     candidate = policy.candidates.get(drawn.deployment)
     return Charge(
         draw=drawn.id,
@@ -108,10 +112,13 @@ def charge_of(drawn: Draw, policy: Policy, outcome: Outcome = "answered") -> Cha
         tokens_out=drawn.tokens_out,
         cost=charge(drawn),
         price_version=drawn.price_version or policy.price_version,
-        outcome="unknown" if drawn.state in {"open", "unknown"} else outcome,
+        outcome=outcome_of(drawn.state, drawn.paid),
+        day=next((window.removeprefix("day:") for window in drawn.windows if window.startswith("day:")), ""),
+        routed=notes.read(drawn.note, drawn.remaining) if routed is None else routed,
     )
 
 
 def _differs(entry: Entry, drawn: Draw) -> bool:
     known = entry.billed.get(drawn.id)
-    return charge(drawn) != (known.cost if known else 0) or (known is None and drawn.state == "settled")
+    told = known is not None and known.line
+    return charge(drawn) != (known.cost if known else 0) or (not told and drawn.state == "settled")

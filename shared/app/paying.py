@@ -17,11 +17,11 @@ from shared.app.crew import Threads
 from shared.app.leases import charge_of, lease_id
 from shared.app.purse import UNKNOWN_OUTCOME, Kept, LedgerDown, Terms, Ticket
 from shared.app.router import Router
-from shared.core import caching, spans
+from shared.core import caching, notes, spans
 from shared.core.admission import tenant_policy
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.money import usd
-from shared.core.stepping import Spending
+from shared.core.stepping import Charge, Out, Spending
 from shared.errors import Permanent, Transient
 from shared.events.ids import derive
 from shared.events.usage import UsageSaved
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shared.core.task import Task
     from shared.core.workflow import Step
     from shared.events.envelope import Fact
+    from shared.events.routing import ModelRouted
     from shared.ports import Models, Ports
 
 _SETTLES = 3
@@ -90,14 +91,20 @@ def _crew() -> Threads:
 
 @dataclass(slots=True)
 class LeasePurse:
-    """The money of one attempt at a step: draws of its run's lease, at the prices that were in force when it began."""
+    """The money of one attempt at a step: draws of its run's lease, at the prices that were in force when it began.
+
+    The step is done on that `cloud`. Why a call is made is told with its price; what led to calls that cost nothing
+    goes with the next one.
+    """
 
     ports: Ports
     task: Task
     entry: Entry
+    cloud: str = ""
     _notes: list[Fact] = field(default_factory=list)
     _draws: dict[str, Draw] = field(default_factory=dict)
-    _paid: dict[str, Paid] = field(default_factory=dict)
+    _routed: dict[str, tuple[ModelRouted, ...]] = field(default_factory=dict)
+    _in_vain: tuple[ModelRouted, ...] = ()
     _named: tuple[Prompt, str] | None = None
     _lock: RLock = field(default_factory=RLock)
     policy: Policy = field(init=False)
@@ -109,9 +116,13 @@ class LeasePurse:
     def spending(self) -> Spending:
         """What the attempt did with money so far; a call that is still out is charged when it ends."""
         with self._lock:
-            ended = [drawn for drawn in self._draws.values() if drawn.state in {"settled", "unknown"}]
-            charges = (charge_of(drawn, self.policy, self._paid.get(drawn.id, "answered")) for drawn in ended)
-            return Spending(tuple(self._notes), tuple(charges))
+            charges, out = list[Charge](), list[Out]()
+            for drawn in self._draws.values():
+                if drawn.state in {"settled", "unknown"}:
+                    charges.append(charge_of(drawn, self.policy, self._routed.get(drawn.id)))
+                elif drawn.state == "open":
+                    out.append(Out(drawn.id, self._routed.get(drawn.id, ())))
+            return Spending((*self._in_vain, *self._notes), tuple(charges), tuple(out))
 
     def left(self) -> int:
         """Return what may still be put aside, in micro-USD."""
@@ -132,8 +143,8 @@ class LeasePurse:
                     return Kept(*caching.read(found.answer))
         return None
 
-    def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
-        """Put a call's worst case aside.
+    def draw(self, prompt: Prompt, routed: ModelRouted) -> Ticket:
+        """Put a call's worst case aside, and keep with it why it is made.
 
         Raises Permanent `budget-used-up` or `lease-over`, Throttled (`stopped`) while an operator's switch is on. The
         switch is looked at again once the draw is stored: who asks whether all is quiet either sees the draw, or asked
@@ -143,7 +154,7 @@ class LeasePurse:
         with self._lock:
             question = self._question(prompt)
             free = (name for name, found in self._earlier(question) if found is None or found.state == "released")
-            ticket = self._drawn(next(free), deployment, worst, question)
+            ticket = self._drawn(next(free), question, routed)
         try:
             switches.check(self.ports, self.task.tenant, self.task.workflow)
         except Transient:
@@ -170,19 +181,24 @@ class LeasePurse:
             if found is None:
                 return
 
-    def _drawn(self, name: str, deployment: str, worst: int, question: str) -> Ticket:
-        at = self.ports.now().timestamp()
+    def _drawn(self, name: str, question: str, routed: ModelRouted) -> Ticket:
+        now, worst, deployment = self.ports.now(), routed.worst_micro_usd, routed.deployment
+        knows = {"call": name, "at": now, "run": self.task.run, "cloud": self.cloud}
+        why = (*self._in_vain, routed.model_copy(update=knows))
         candidate = self.policy.candidates.get(deployment)
         seconds = (candidate.timeout if candidate else 0.0) + _LATER
         asked = DrawAsk(
-            *(name, self.entry.document, self.entry.step, deployment, worst, question, at, seconds),
+            *(name, self.entry.document, self.entry.step, deployment, worst, question, now.timestamp(), seconds),
             price_version=self.policy.price_version,
+            note=notes.kept(why),
         )
         drawn = ledger.draw(self.ports, self.task.tenant, lease_id(self.task.id), asked)
         if not drawn.fresh:
             raise Transient(f"another attempt at step {self.entry.step} makes this call")
-        self._draws[name] = drawn.draw
-        return Ticket(name, deployment, worst)
+        self._draws.pop(name, None)  # what is drawn again comes after what was drawn meanwhile
+        self._draws[name], self._in_vain = drawn.draw, ()
+        self._routed[name] = (*why[:-1], why[-1].model_copy(update={"left_micro_usd": drawn.draw.remaining}))
+        return Ticket(name, routed.deployment, worst)
 
     def _lost(self, found: Draw) -> None:
         """Charge a call that an earlier attempt made and whose end nobody knows; the policy says what then."""
@@ -195,9 +211,8 @@ class LeasePurse:
         """Pay what was used and keep the answer, if it is one; the rest goes back."""
         usage = completion.usage
         answer = "" if paid == "failed" else caching.kept(completion, cost)
-        outcome = Outcome(cost, usage.tokens_in, usage.tokens_out, answer)
+        outcome = Outcome(cost, usage.tokens_in, usage.tokens_out, answer, paid)
         with self._lock:
-            self._paid[ticket.id] = paid
             for more in reversed(range(_SETTLES)):  # the answer is paid for, and nowhere but here
                 try:
                     self._tell(ledger.settle, ticket.id, outcome)
@@ -216,11 +231,14 @@ class LeasePurse:
         """Take all of it back: the provider did nothing."""
         with self._lock:
             self._tell(ledger.release, ticket.id)
+            self._in_vain += self._routed.pop(ticket.id, ())
 
     def note(self, fact: Fact) -> None:
         """Write down what was decided and why."""
         if isinstance(fact, UsageSaved):
-            fact = fact.model_copy(update={"workflow": self.task.workflow, "cloud": self.task.placed_on or ""})
+            task, today = self.task, f"{self.ports.now():%Y-%m-%d}"
+            knows = {"workflow": task.workflow, "cloud": self.cloud, "day": today}
+            fact = fact.model_copy(update=knows | {"left_micro_usd": max(0, task.budget - task.spent)})
         with self._lock:
             self._notes.append(fact)
 

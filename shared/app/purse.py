@@ -12,6 +12,7 @@ from shared.events.task import Priority
 if TYPE_CHECKING:
     from shared.core.completion import Prompt
     from shared.events.envelope import Fact
+    from shared.events.routing import ModelRouted
 
 UNKNOWN_OUTCOME = "unknown-outcome"  # the code of a question whose call may have been paid for in vain
 Paid = Literal["answered", "repaired", "failed", "hedged"]
@@ -51,8 +52,11 @@ class Purse(Protocol):
         """Return what may still be put aside, in micro-USD."""
         ...
 
-    def draw(self, deployment: str, worst: int, prompt: Prompt) -> Ticket:
-        """Put a call's worst case aside; Permanent `budget-used-up`, Throttled when nothing may be called now."""
+    def draw(self, prompt: Prompt, routed: ModelRouted) -> Ticket:
+        """Put a call's worst case aside, and keep with it why the call is made: `routed` lacks what the purse knows.
+
+        Permanent `budget-used-up`, Throttled when nothing may be called now.
+        """
         ...
 
     def settle(self, ticket: Ticket, completion: Completion, cost: int, paid: Paid) -> None:

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app.calls import Busy, Calls, Kind, Said
 from shared.app.purse import UNKNOWN_OUTCOME, LedgerDown
+from shared.core import notes
 from shared.core.completion import Completion, NoAnswer, Prompt, Repair
 from shared.core.health import WELL
 from shared.core.money import usd
 from shared.core.phrasing import most_tokens_in
 from shared.core.routing import Ask, Choice, Pick, Route, decide
 from shared.errors import FabricError, Permanent, Throttled, Transient
+from shared.events.routing import ModelUnrouted
 
 if TYPE_CHECKING:
     from shared.app.crew import Crew
@@ -41,7 +44,7 @@ class Question:
     prompt: Prompt
     calls: Calls
     crew: Crew | None = None
-    asked: set[str] = field(default_factory=set)
+    ends: dict[str, str] = field(default_factory=dict)  # what came of those that were asked, and are no help
     waits: list[float] = field(default_factory=list)
     in_vain: Transient | None = None
     refusal: Permanent | None = None
@@ -53,7 +56,7 @@ class Question:
         """Ask one after the other; return the first answer that will do, and its price."""
         choice = self._choice()
         for pick in choice.order:
-            if pick.route.name in self.asked:
+            if pick.route.name in self.calls.asked:
                 continue
             heard = self._answer(pick, choice)
             if heard is not None and not heard.said.fault:
@@ -81,12 +84,12 @@ class Question:
         )
         self.calls.most_in = most_in
         choice = decide(self.known, ask, self.calls.learned.health, self.calls.now())
-        self.calls.refused = choice.refused
+        self.calls.choice = choice
         self.waits += [one.wait for one in choice.refused if one.wait]
         return choice
 
     def _answer(self, pick: Pick, choice: Choice) -> _Heard | None:
-        first = not self.asked
+        first = not self.calls.asked
         if first and self.calls.terms.hard and self.crew is not None and len(choice.order) > 1:
             heard = self._raced(self.crew, pick, choice.order[1])
         else:
@@ -104,18 +107,19 @@ class Question:
 
     def _prepared(self, pick: Pick, prompt: Prompt, kind: Kind) -> Callable[[], Said] | None:
         """Get a call ready; what the purse says about calling anybody at all is not caught here."""
-        self.asked.add(pick.route.name)
+        self.calls.asked.add(pick.route.name)
         if prompt.deadline and self.calls.now() + _MARGIN >= prompt.deadline:
             raise self.in_vain or Transient("no time is left for another call of a model")
         try:
             return self.calls.prepare(pick, prompt, kind)
         except Busy as busy:
             self.waits.append(busy.retry_after)
-            self.calls.after = f"the gate of {pick.route.name} is shut"
+            self.calls.passed[pick.route.name] = f"its gate is shut for {ceil(busy.retry_after)} s"
         except Permanent as error:
             if error.code != _BROKE:
                 raise
             self.broke = error
+            self.calls.passed[pick.route.name] = str(error)
         return None
 
     def _heard(self, pick: Pick, call: Callable[[], Said]) -> _Heard | None:
@@ -126,24 +130,29 @@ class Question:
             raise
         except Throttled as error:
             self.waits.append(error.retry_after)
-            self.calls.after = f"{pick.route.name} throttled"
+            self._came_to_nothing(pick, "throttled")
         except NoAnswer as error:
-            self.calls.after = f"{pick.route.name}: {error.code}"
+            self._came_to_nothing(pick, error.code)
             if error.served:
                 self.in_vain = error
             else:
                 self.waits.append(max(_SOON, error.retry_after))
         except Transient as error:
-            self.calls.after = f"{pick.route.name} failed"
+            self._came_to_nothing(pick, "failed")
             self.in_vain = error
         except Permanent as error:
-            self.calls.after = f"{pick.route.name}: {error.code}"
+            self._came_to_nothing(pick, error.code)
             self.refusal = self.refusal or error
         else:
             self.fault = said.fault
-            self.calls.after = f"{pick.route.name}: bad-answer" if said.fault else ""
+            if said.fault:
+                self._came_to_nothing(pick, "bad-answer")
             return _Heard(pick, said)
         return None
+
+    def _came_to_nothing(self, pick: Pick, how: str) -> None:
+        self.ends[pick.route.name] = how
+        self.calls.after = f"{pick.route.name}: {how}"
 
     def _raced(self, crew: Crew, first: Pick, second: Pick) -> _Heard | None:
         """Ask the second one, too, when the first takes longer than 19 of its 20 calls; take what is there first.
@@ -156,7 +165,7 @@ class Question:
         running = {crew.start(call): first}
         learned = self.calls.learned.health.get(first.route.name, WELL)
         if not crew.first(running, (learned.p95 if learned.answered else first.route.p95) / 1000):
-            self.calls.after = f"{first.route.name} is slow"
+            self.calls.after = f"{first.route.name}: slow"
             backup = self._prepared(second, self.prompt, "hedge")
             running |= {crew.start(backup): second} if backup else {}
         return self._first_good(crew, running)
@@ -175,7 +184,24 @@ class Question:
         return heard
 
     def _verdict(self, choice: Choice) -> FabricError:
-        """Say what it means for the question that nobody answered it."""
+        """Say what it means for the question that nobody answered it, and note of everybody why."""
+        verdict = self._meaning(choice)
+        refused = notes.named((*self.ends.items(), *self.calls.not_asked(self.prompt)))
+        terms = self.calls.terms
+        self.calls.purse.note(
+            ModelUnrouted(
+                document=terms.document,
+                step=terms.step,
+                reason=str(verdict),
+                refused=refused.refused,
+                more_refused=refused.more,
+                price_version=terms.price_version,
+                left_micro_usd=max(0, self.calls.purse.left()),
+            )
+        )
+        return verdict
+
+    def _meaning(self, choice: Choice) -> FabricError:
         wait = min(self.waits, default=_SOON)
         if self.in_vain is not None:
             return Transient(f"no model answered: {self.in_vain}", retry_after=max(self.in_vain.retry_after, wait))

@@ -132,6 +132,8 @@ def _saved(
         model=found.usage.model,
         saved_micro_usd=cost,
         by=by,
+        deployment=found.deployment,
+        price_version=terms.price_version,
         similarity=similarity,
     )
 

@@ -96,7 +96,7 @@ def _begin(ports: Ports, task: Task, step: Step, call: Call, entry: Entry | None
 
 
 def _attempt(ports: Ports, task: Task, step: Step, call: Call, entry: Entry, source: str) -> dict[str, Any]:
-    purse, tool = LeasePurse(ports, task, entry), get(entry.tool)
+    purse, tool = LeasePurse(ports, task, entry, _cloud(source)), get(entry.tool)
     models = models_for(ports, purse, step, cacheable=tool.cacheable)
     try:
         output = tool.run(call.arguments, Toolbox(ports.documents, models)).model_dump(mode="json")
@@ -179,6 +179,11 @@ def _bill(ports: Ports, cause: Cause, entry: Entry, spending: Spending) -> None:
 
 def _stored(ports: Ports, entry: Entry) -> Entry:
     return ports.journal.find(entry.tenant, entry.task, entry.document, entry.step) or entry
+
+
+def _cloud(source: str) -> str:
+    """Return the first word of a source's path: where what it does is done."""
+    return source.strip("/").partition("/")[0]
 
 
 def _cause(task: Task, call: Call, attempt: int, phase: str, source: str) -> Cause:

@@ -44,10 +44,11 @@ def _classes(profiles: tuple[ClassProfile, ...]) -> str:
 def kept(completion: Completion, cost: int) -> str:
     """Put an answer and what it cost into a text."""
     usage = completion.usage
-    return json.dumps([completion.answer, usage.model, usage.tokens_in, usage.tokens_out, cost], ensure_ascii=False)
+    told = [completion.answer, usage.model, usage.tokens_in, usage.tokens_out, cost, completion.deployment]
+    return json.dumps(told, ensure_ascii=False)
 
 
 def read(text: str) -> tuple[Completion, int]:
-    """Return the answer and what it cost."""
-    answer, model, tokens_in, tokens_out, cost = json.loads(text)
-    return Completion(answer, Usage(model, tokens_in, tokens_out)), cost
+    """Return the answer and what it cost; older ones do not say who gave it."""
+    answer, model, tokens_in, tokens_out, cost, *deployment = json.loads(text)
+    return Completion(answer, Usage(model, tokens_in, tokens_out), deployment="".join(deployment)), cost

@@ -92,6 +92,7 @@ class Completion:
     fault: str = ""
     quota: Quota | None = None
     request_id: str = ""
+    deployment: str = ""  # who gave it; the router knows
 
 
 class NoAnswer(Transient):

@@ -1,27 +1,30 @@
-"""What a task cost, as a tree told from its events: task → document → step → line of the bill. Micro-USD."""
+"""What a task cost, as a tree told from its events: task → run → document, of several → step → call. Micro-USD."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.events.catalog import AnyEvent
 
-WASTE = frozenset({"failed", "unknown"})  # outcomes that brought no answer
+WASTE = frozenset({"failed", "hedged", "unknown"})  # outcomes whose answers nobody used
 _KINDS = {"fallback": "instead of another", "retry": "again", "repair": "repair", "hedge": "second call"}
 _OUTCOMES = {"failed": "of no use", "hedged": "too late", "unknown": "end unknown, charged at its worst"}
 
 
 @dataclass(slots=True)
 class Cost:
-    """One node: what it cost itself, what of that brought no answer, and what was not paid again; parts below it."""
+    """One node: what it cost itself, what of that was of no use, and what an earlier answer spared; parts below it.
+
+    `kept` is what this task paid for before, and did not pay again: that is no saving.
+    """
 
     name: str
     own: int = 0
     lost: int = 0
     spared: int = 0
+    kept: int = 0
     parts: dict[str, Cost] = field(default_factory=dict)
 
     @property
@@ -31,13 +34,18 @@ class Cost:
 
     @property
     def wasted(self) -> int:
-        """What of it brought no answer."""
+        """What of it was of no use."""
         return self.lost + sum(part.wasted for part in self.parts.values())
 
     @property
     def saved(self) -> int:
         """What the node and all below it did not have to pay."""
         return self.spared + sum(part.saved for part in self.parts.values())
+
+    @property
+    def not_paid_again(self) -> int:
+        """What was paid once and used more often."""
+        return self.kept + sum(part.not_paid_again for part in self.parts.values())
 
     def part(self, name: str) -> Cost:
         """Return the child of that name, made on first use."""
@@ -50,7 +58,7 @@ class Cost:
 
 
 def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
-    """Return what a task cost, each line of its bill as it was corrected last."""
+    """Return what a task cost, each line of its bill as it was corrected last, in the run that made the call."""
     tree, names, calls = Cost(f"task {task}"), document_names(events), calls_of(events)
     lines: dict[int, tuple[Cost, bool]] = {}
     run = 1
@@ -59,39 +67,27 @@ def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
         if event.type == "task.resumed":
             run = said.run
         elif event.type == "usage.metered":
-            wasted = said.outcome in WASTE
-            line = _step(tree, names, said).part(_line(said, calls.get(event.id), run))
+            call, wasted = calls.get(event.id), said.outcome in WASTE
+            made_in = call.data.run if call is not None and call.data.run else run
+            line = _step(tree, made_in, names, said).part(_line(said, call))
             line.charge(said.cost_micro_usd, wasted=wasted)
             lines[said.line] = line, wasted
         elif event.type == "usage.corrected":
             line, wasted = lines[said.line]
             line.charge(said.cost_micro_usd - said.was_micro_usd, wasted=wasted)
         elif event.type == "usage.saved":
-            spared = _step(tree, names, said).part(f"{said.model}, from the {said.by}")
-            spared.spared += said.saved_micro_usd
+            _spare(_step(tree, run, names, said), said)
     return tree
 
 
 def calls_of(events: Sequence[AnyEvent]) -> Mapping[str, AnyEvent]:
-    """Return by the id of each line of the bill the choice of a model that it paid for.
+    """Return by the id of each line of the bill the choice of a model that it paid for: both name the same draw.
 
-    A line that a crash left off the bill, and that was put on it later, has none.
+    A draw whose call was not served is made again: the last of its choices is the one that was paid for.
     """
-    found: dict[str, AnyEvent] = {}
-    made: defaultdict[tuple[int, str], list[AnyEvent]] = defaultdict(list)
-    for event in events:
-        said = event.data
-        if event.type == "step.started":
-            made.pop((said.document, said.step), None)
-        elif event.type == "model.routed":
-            made[said.document, said.step].append(event)
-        elif event.type == "usage.metered":
-            open_ = made[said.document, said.step]
-            call = next((one for one in open_ if one.data.deployment == (said.deployment or said.model)), None)
-            if call is not None:
-                open_.remove(call)
-                found[event.id] = call
-    return found
+    made = {event.data.call: event for event in events if event.type == "model.routed" and event.data.call}
+    lines = (event for event in events if event.type == "usage.metered")
+    return {event.id: made.pop(event.data.call) for event in lines if event.data.call in made}
 
 
 def document_names(events: Sequence[AnyEvent]) -> Mapping[int, str]:
@@ -102,15 +98,24 @@ def document_names(events: Sequence[AnyEvent]) -> Mapping[int, str]:
     }
 
 
-def _step(tree: Cost, names: Mapping[int, str], said: Any) -> Cost:  # noqa: ANN401  a fact of one type
-    return tree.part(names.get(said.document, f"document {said.document}")).part(said.step)
+def _step(tree: Cost, run: int, names: Mapping[int, str], said: Any) -> Cost:  # noqa: ANN401  a fact of one type
+    node = tree.part(f"run {run}")
+    return (node if len(names) == 1 else node.part(names.get(said.document, f"document {said.document}"))).part(
+        said.step
+    )
 
 
-def _line(used: Any, call: AnyEvent | None, run: int) -> str:  # noqa: ANN401  a fact of one type
+def _spare(step: Cost, said: Any) -> None:  # noqa: ANN401  a fact of one type
+    if said.by == "journal":
+        step.part(f"{said.deployment or said.model}, not paid again").kept += said.saved_micro_usd
+    else:
+        step.part(f"{said.deployment or said.model}, from the {said.by}").spared += said.saved_micro_usd
+
+
+def _line(used: Any, call: AnyEvent | None) -> str:  # noqa: ANN401  a fact of one type
     told = [
         f"line {used.line}: {used.deployment or used.model}" if used.line else str(used.model),
         _KINDS.get(call.data.kind, "") if call is not None else "",
         _OUTCOMES.get(used.outcome, ""),
-        f"run {run}" if run > 1 else "",
     ]
     return ", ".join(filter(None, told))

@@ -26,7 +26,7 @@ from shared.errors import Permanent
 
 
 class DrawAsk(NamedTuple):
-    """A call about to be made: `worst` is the most it can cost, at the prices of `price_version`.
+    """A call about to be made: `worst` is the most it can cost, at the prices of `price_version`; `note` says why it is.
 
     It ends within `seconds`, one way or another. Equal calls of a run have equal ids.
     """
@@ -40,15 +40,17 @@ class DrawAsk(NamedTuple):
     at: float
     seconds: float
     price_version: str = ""
+    note: str = ""
 
 
 class Outcome(NamedTuple):
-    """What a call has cost and said; `answer` is JSON text."""
+    """What a call has cost and said; `answer` is JSON text, `paid` what it was paid for."""
 
     cost: int
     tokens_in: int = 0
     tokens_out: int = 0
     answer: str = ""
+    paid: str = ""
 
 
 def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
@@ -59,7 +61,7 @@ def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
     if found is not None and found.state != "released":
         return NOTHING
     check_open(lease, ask.at)
-    id_, document, step, deployment, worst, input_sha256, at, seconds, price_version = ask
+    id_, document, step, deployment, worst, input_sha256, at, seconds, price_version, note = ask
     room = lease.amount - lease.settled - lease.held
     if not 0 <= worst <= room:
         raise Permanent(
@@ -71,6 +73,8 @@ def draw(lease: Lease, found: Draw | None, ask: DrawAsk) -> Posting:
         *(id_, lease.tenant, lease.id, document, step, deployment, worst, input_sha256, lease.windows),
         version=version,
         price_version=price_version,
+        remaining=room - worst,
+        note=note,
     )
     busy_until = max(lease.busy_until, at + seconds)
     calls, version = lease.calls + 1, lease.version + 1
@@ -120,7 +124,7 @@ def _counts_here(lease: Lease, drawn: Draw) -> bool:
 
 
 def _told(account: Account | None, lease: Lease, drawn: Draw, state: DrawState, outcome: Outcome) -> Posting:
-    cost, tokens_in, tokens_out, answer = outcome
+    cost, tokens_in, tokens_out, answer, paid = outcome
     if cost < 0:
         raise Permanent(f"a call cannot cost {cost} micro-USD", code="invalid", where="cost")
     told = drawn._replace(
@@ -129,6 +133,7 @@ def _told(account: Account | None, lease: Lease, drawn: Draw, state: DrawState, 
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         answer=answer,
+        paid=paid,
         version=drawn.version + 1,
     )
     before = charge(drawn)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Line(BaseModel):
-    """A line of the bill: its number in the task's, and what it says in micro-USD."""
+    """A line of the bill: its number in the task's, and what it says in micro-USD; number 0: told of, to be billed."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -102,7 +102,8 @@ class Lease(NamedTuple):
 class Draw(NamedTuple):
     """A call's money: its worst case until its cost is known. `answer` is JSON text, so that no retry pays again.
 
-    `price_version` names the prices that it was made at.
+    `price_version` names the prices that it was made at, `note` says why (`core.notes`), and `remaining` what its lease
+    had left then: who finds it after a crash can tell. `paid` is what a settled call was paid for.
     """
 
     id: str
@@ -121,6 +122,9 @@ class Draw(NamedTuple):
     answer: str = ""
     version: int = 1
     price_version: str = ""
+    paid: str = ""
+    remaining: int = 0
+    note: str = ""
 
 
 class Posting(NamedTuple):

@@ -146,10 +146,15 @@ class Ask(NamedTuple):
 
 
 class Pick(NamedTuple):
-    """A deployment to ask, and why it stands where it stands."""
+    """A deployment to ask, and why it stands where it stands; a `late` one is slower than asked for.
+
+    `success` is the share of its calls that were answered lately.
+    """
 
     route: Route
     reason: str
+    success: float = 1.0
+    late: bool = False
 
 
 class Refusal(NamedTuple):
@@ -202,7 +207,7 @@ def decide(known: tuple[Route, ...], ask: Ask, health: Mapping[str, Health], now
             refused.append(Refusal(name, f"slower than {sla:.0f} ms", max(0.0, state.seen + _REMEMBERED - now), "slow"))
             continue
         price = (reads * price_in + most_out * price_out) / (state.success + _HOPELESS)
-        ranked.append((late, not provisioned, price, name, route))
+        ranked.append((late, not provisioned, price, name, route, state.success))
     ranked.sort()
     return Choice(tuple(_picks(ranked, spilled=spilled)), tuple(refused))
 
@@ -229,10 +234,10 @@ def _unfit(route: Route, ask: Ask) -> Refusal:
     return Refusal(name, f"may cost {usd(worst)}, {usd(ask.left)} are left", 0.0, "budget")
 
 
-def _picks(ranked: list[tuple[bool, bool, float, str, Route]], *, spilled: bool) -> list[Pick]:
+def _picks(ranked: list[tuple[bool, bool, float, str, Route, float]], *, spilled: bool) -> list[Pick]:
     first = "spill: provisioned capacity is busy" if spilled else "lowest cost"
     picks: list[Pick] = []
-    for late, on_demand, _, _, route in ranked:
+    for late, on_demand, _, _, route, success in ranked:
         reason = (_NEXT if picks else first) if on_demand else _PROVISIONED
-        picks.append(Pick(route, reason + _LATE if late else reason))
+        picks.append(Pick(route, reason + _LATE if late else reason, success, late))
     return picks

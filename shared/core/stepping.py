@@ -6,7 +6,7 @@ What was used is always billed, once: by a failed attempt, too, and by one whose
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.core.decision import Decision
 from shared.core.journal import Entry, Line, digest
@@ -18,9 +18,13 @@ from shared.events.tool import ToolCalled
 from shared.events.usage import UsageCorrected, UsageMetered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.events.envelope import Fact
+    from shared.events.routing import ModelRouted
 
 Outcome = Literal["answered", "repaired", "failed", "hedged", "unknown"]
+_PAID: Mapping[str, Outcome] = {"answered": "answered", "repaired": "repaired", "failed": "failed", "hedged": "hedged"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one draw of the run's lease cost, in micro-USD, and what for."""
+    """What one draw of the run's lease cost, in micro-USD, and what for; `routed` are the choices that led to it."""
 
     draw: str
     deployment: str
@@ -50,14 +54,24 @@ class Charge:
     cost: int
     price_version: str
     outcome: Outcome = "answered"
+    day: str = ""
+    routed: tuple[ModelRouted, ...] = ()
+
+
+class Out(NamedTuple):
+    """A call that is not back yet: it is charged when it ends, why it was made is told now."""
+
+    draw: str
+    routed: tuple[ModelRouted, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What an attempt did with money: why which model was asked, what was saved, and the charges."""
+    """What an attempt did with money: what was saved, who was asked for nothing, the charges, what is not back yet."""
 
     notes: tuple[Fact, ...] = ()
     charges: tuple[Charge, ...] = ()
+    out: tuple[Out, ...] = ()
 
 
 NOTHING = Spending()
@@ -139,23 +153,38 @@ def give_way(task: Task, entry: Entry, spending: Spending = NOTHING) -> Decision
 
 def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     """Put on the bill what is not on it yet, and correct what turned out otherwise."""
-    facts: list[Fact] = list(spending.notes)
+    facts: list[Fact] = []
     billed, lines, tokens = dict(entry.billed), task.lines, task.tokens
     for charge in spending.charges:
         known = billed.get(charge.draw)
-        if known is None:
+        if known is None or not known.line:
             lines += 1
             tokens += charge.tokens_in + charge.tokens_out
-            facts.append(_metered(task, entry, charge, lines))
+            facts += (*(() if known else charge.routed), _metered(task, entry, charge, lines))
+            known = Line(line=lines, cost=0)
         elif known.cost != charge.cost:
             tokens += charge.tokens_in + charge.tokens_out  # of what nobody knew the end of, none were known
             facts.append(_corrected(task, entry, charge, known))
-        billed[charge.draw] = Line(line=known.line if known else lines, cost=charge.cost)
+        billed[charge.draw] = Line(line=known.line, cost=charge.cost)
+    for call in spending.out:
+        if call.draw not in billed:
+            facts += call.routed
+            billed[call.draw] = Line(line=0, cost=0)
+    facts += spending.notes  # what came of it all
     if not facts:
         return Decision(task)
     more = sum(line.cost for line in billed.values()) - sum(line.cost for line in entry.billed.values())
     after = evolve(task, *facts).model_copy(update={"spent": task.spent + more, "lines": lines, "tokens": tokens})
     return Decision(after, tuple(facts), entry=entry.model_copy(update={"billed": billed, "cost": entry.cost + more}))
+
+
+def outcome_of(state: str, paid: str) -> Outcome:
+    """Return what a draw's money was paid for; who does not say so was answered."""
+    return "unknown" if state in {"open", "unknown"} else _PAID.get(paid, "answered")
+
+
+def _made_on(task: Task, charge: Charge) -> str:
+    return (charge.routed[-1].cloud if charge.routed else "") or task.placed_on or ""
 
 
 def _metered(task: Task, entry: Entry, charge: Charge, line: int) -> UsageMetered:
@@ -171,7 +200,9 @@ def _metered(task: Task, entry: Entry, charge: Charge, line: int) -> UsageMetere
         deployment=charge.deployment,
         outcome=charge.outcome,
         workflow=task.workflow,
-        cloud=task.placed_on or "",
+        cloud=_made_on(task, charge),
+        call=charge.draw,
+        day=charge.day,
     )
 
 
@@ -185,5 +216,7 @@ def _corrected(task: Task, entry: Entry, charge: Charge, known: Line) -> UsageCo
         model=charge.model,
         deployment=charge.deployment,
         workflow=task.workflow,
-        cloud=task.placed_on or "",
+        cloud=_made_on(task, charge),
+        call=charge.draw,
+        day=charge.day,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from shared.core.cost_tree import calls_of, document_names
 from shared.core.money import usd
 from shared.events.catalog import AnyEvent
-from shared.events.routing import Refused
 from shared.events.task import ParkedFor
 
 _WAITS: Mapping[ParkedFor, str] = {
@@ -40,6 +40,9 @@ _ENDS = {
 }
 _TROUBLES = {
     "bad-answer": "answered what will not do",
+    "failed": "failed",
+    "slow": "is slow",
+    "throttled": "throttled",
     "broken-stream": "broke off",
     "oversize": "answered far too much",
     "provider-credentials": "refused or lacked our credentials",
@@ -65,6 +68,11 @@ class Line:
     why: str = ""
     cost: int | None = None
 
+    @property
+    def at(self) -> datetime:
+        """When it happened."""
+        return _moment(self.event)
+
 
 class Account(NamedTuple):
     """What a task may spend by now, in how many runs, and at which prices it was billed."""
@@ -75,18 +83,32 @@ class Account(NamedTuple):
 
 
 def tell(events: Sequence[AnyEvent]) -> list[Line]:
-    """Return a line for each event that a person needs to know of, in order; a call and its price are one."""
-    events = sorted(events, key=lambda event: event.type != "task.throttled")  # which is another entity's, and earlier
+    """Return a line for each event that a person needs to know of, as it happened; a call and its price are one."""
     names = document_names(events)
     lines = calls_of(events)
     paid = {call.id: event for event in events if (call := lines.get(event.id)) is not None}
     told, begun = [], _gone_by(events)
-    for event in events:
+    for event in _in_time(events):
         teller = _TELLERS.get(event.type)
         if teller is not None and event.id not in lines and event.id not in begun:
             line = Line(event, *teller(event.data))
             told.append(_named(_priced(line, paid.get(event.id)), names))
     return told
+
+
+def _in_time(events: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """Return the events in their order, but each call where it was made: it is told of when its step ends, or later."""
+    latest, placed = datetime.min.replace(tzinfo=UTC), list[tuple[datetime, AnyEvent]]()
+    for event in events:
+        latest = max(latest, event.time)
+        placed.append((min(_moment(event), latest), event))
+    return [event for _, event in sorted(placed, key=itemgetter(0))]
+
+
+def _moment(event: AnyEvent) -> datetime:
+    """Return when it happened."""
+    at: datetime | None = getattr(event.data, "at", None)
+    return at or event.time
 
 
 def waits(code: ParkedFor, until: datetime | None, reason: str = "") -> str:
@@ -177,9 +199,11 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         "",
     ),
     "model.routed": lambda said: (f"{said.step} {_ASKS[said.kind].format(said.deployment)}", _choice(said)),
+    "model.unrouted": lambda said: (f"{said.step} finds no model that answers", ", ".join(_each(said)) or said.reason),
     "usage.saved": lambda said: (
-        f"{said.step} was answered before by {said.model}: {usd(said.saved_micro_usd)} saved",
-        f"the answer was in the {said.by}"
+        f"{said.step} was answered before by {said.deployment or said.model}: {usd(said.saved_micro_usd)} "
+        + ("not paid again" if said.by == "journal" else "saved"),
+        ("this task had paid for the answer before" if said.by == "journal" else f"the answer was in the {said.by}")
         + (f", given about another text with a similarity of {said.similarity:.3f}" if said.similarity else ""),
     ),
     "usage.corrected": lambda said: (
@@ -191,14 +215,16 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         "",
     ),
     "step.failed": lambda said: (
-        f"{said.step} failed on attempt {said.attempt} ({said.code})" + ("" if said.final else ", to be tried again"),
+        f"{said.step} failed on attempt {said.attempt}"
+        + ("" if said.code == "transient" else f" ({said.code})")
+        + ("" if said.final else ", to be tried again"),
         said.reason,
     ),
     "usage.metered": lambda said: (
         f"{said.step}: line {said.line} of the bill, {said.deployment or said.model}"
         + ("" if said.outcome == "unknown" else f", {_tokens(said)}")
         + _ENDS[said.outcome],
-        "an earlier attempt made this call",
+        "",
     ),
     "approval.requested": lambda said: (
         f"{_asked(said)} {_people(said.approvers)} to decide by {_minute(said)}",
@@ -228,15 +254,17 @@ def _choice(routed: Any) -> str:  # noqa: ANN401  a fact of one type
     """Say why this model was asked, what that may cost, and why others were not."""
     least = f"at most {usd(routed.worst_micro_usd)} of {usd(routed.worst_micro_usd + routed.left_micro_usd)} left"
     because = _trouble(routed.after) if routed.after else routed.reason
-    return "; ".join([because, least, *_not_asked(routed.refused)])
+    others = ", ".join(_each(routed))
+    return "; ".join([because, least, *([f"not asked: {others}"] if others else [])])
 
 
-def _not_asked(refused: Sequence[Refused]) -> list[str]:
-    """Name those that were not asked, by reason."""
+def _each(told: Any) -> list[str]:  # noqa: ANN401  a fact of one type
+    """Name those that were not asked, or were no help, by reason."""
     reasons: dict[str, list[str]] = {}
-    for one in refused:
+    for one in told.refused:
         reasons.setdefault(one.reason, []).append(one.deployment)
-    return [f"not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    more = [f"{told.more_refused} more"] if told.more_refused else []
+    return [f"{', '.join(names)} ({_TROUBLES.get(reason, reason)})" for reason, names in reasons.items()] + more
 
 
 def _trouble(after: str) -> str:

@@ -69,6 +69,7 @@ _OF_A_RUN = (
     "step.failed",
     "tool.called",
     "model.routed",
+    "model.unrouted",
     "usage.metered",
     "usage.saved",
     "usage.corrected",
@@ -80,7 +81,7 @@ _OF_A_RUN = (
     "document.failed",
 )
 # What was used is billed whenever it becomes known, also when nobody waits for its result any more.
-_BILLED = ("model.routed", "usage.metered", "usage.saved", "usage.corrected")
+_BILLED = ("model.routed", "model.unrouted", "usage.metered", "usage.saved", "usage.corrected")
 # A task that was parked, or has been resumed and not placed yet, still hears of what was under way.
 _BETWEEN_RUNS = (Status.ADMITTED, Status.PARKED, Status.PLACED)
 

@@ -39,6 +39,7 @@ FACTS: tuple[type[Fact], ...] = (
     usage.UsageSaved,
     usage.UsageCorrected,
     routing.ModelRouted,
+    routing.ModelUnrouted,
     approval.ApprovalRequested,
     approval.ApprovalEscalated,
     approval.ApprovalDecided,

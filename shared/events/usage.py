@@ -15,7 +15,8 @@ class UsageMetered(Fact):
 
     `line` counts a task's calls from 1 without a gap, so that a bill can be checked for missing lines. `outcome` says
     what the money was paid for: an answer, a repaired answer, an attempt without one, a hedge, or a call whose end
-    nobody knows, charged at its worst case.
+    nobody knows, charged at its worst case. `call` is the draw it was paid from, as the choice of the model names it;
+    `cloud` is where it was made, and `day` the one of its tenant's budget that it counts in.
     """
 
     type: ClassVar[str] = "usage.metered"
@@ -32,12 +33,15 @@ class UsageMetered(Fact):
     outcome: Literal["answered", "repaired", "failed", "hedged", "unknown"] = "answered"
     workflow: str = ""
     cloud: str = ""
+    call: str = ""
+    day: str = ""
 
 
 class UsageSaved(Fact):
-    """A call that needed no provider: an equal one was answered before, for this tenant.
+    """A call that needed no provider: an equal one was answered before, for this tenant, by that deployment.
 
-    With a `similarity` the text was not equal to the earlier one, but so similar to it.
+    `by` the cache, or by the task's own journal: what it paid for itself is not paid again. With a `similarity` the
+    text was not equal to the earlier one, but so similar to it. `day` is the one of the call that was not made.
     """
 
     type: ClassVar[str] = "usage.saved"
@@ -47,6 +51,10 @@ class UsageSaved(Fact):
     model: str
     saved_micro_usd: MicroUsd
     by: Literal["cache", "journal"]
+    deployment: str = ""
+    day: str = ""
+    price_version: str = ""
+    left_micro_usd: MicroUsd | None = None
     workflow: str = ""
     cloud: str = ""
     similarity: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
@@ -66,3 +74,5 @@ class UsageCorrected(Fact):
     deployment: str = ""
     workflow: str = ""
     cloud: str = ""
+    call: str = ""
+    day: str = ""

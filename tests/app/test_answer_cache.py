@@ -80,7 +80,17 @@ def test_the_same_question_is_paid_once() -> None:
     assert (second.answer, second.usage) == (first.answer, first.usage)
     assert at.model.calls == 1
     assert (paid.settled, saved.settled, saved.drawn) == (110, 0, 0)
-    assert saved.notes == [UsageSaved(document=0, step="summarise", model="m", saved_micro_usd=110, by="cache")]
+    assert saved.notes == [
+        UsageSaved(
+            document=0,
+            step="summarise",
+            model="m",
+            saved_micro_usd=110,
+            by="cache",
+            deployment="one",
+            price_version="prices-1",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,25 @@ def test_only_a_call_of_unknown_end_is_paid_again() -> None:
             assert saved
 
 
+def test_each_call_is_told_with_its_own_money() -> None:
+    """Whoever tells of a call says when it was made and what became of that very call, the dead process's, too."""
+    for story in deaths("pay-again"):
+        died = story.world.clock.now()
+        story.world.clock.wait(60)
+        story.classified()
+        routed = {one.call: one for one in story.told("model.routed")}
+        lines = {one.call: one for one in story.told("usage.metered")}  # some are published twice
+        assert sorted(routed) == sorted(lines)
+        for line in lines.values():
+            assert routed[line.call].worst_micro_usd >= line.cost_micro_usd
+            assert (line.outcome == "unknown") <= (routed[line.call].at == died)
+        if story.end == "not known":
+            assert [(one.at - died).seconds for one in routed.values()] == [0, 60]
+            assert [one.kind for one in routed.values()] == ["first", "retry"]
+            lost, again = routed.values()
+            assert lost.left_micro_usd - again.left_micro_usd == again.worst_micro_usd
+
+
 def test_a_policy_that_fails_pays_once_and_fails_the_step() -> None:
     """A call of unknown end is charged at its worst and not made again; the step fails for good and says why."""
     for story in deaths("fail"):

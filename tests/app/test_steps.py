@@ -152,7 +152,13 @@ def test_an_answer_nobody_can_use_is_billed(world: World) -> None:
     with pytest.raises(Permanent) as refused:
         world.step(task, "classify", results)
     assert refused.value.code == "bad-answer"
-    assert world.told(task)[-4:] == ["step.started", "model.routed", "usage.metered", "step.failed"]
+    assert world.told(task)[-5:] == [
+        "step.started",
+        "model.routed",
+        "usage.metered",
+        "model.unrouted",
+        "step.failed",
+    ]
     stored = world.load(task)
     assert stored.spent == bill(world, task) == world.entry(task, "classify").cost == world.lease(task).settled > 0
 
@@ -249,7 +255,8 @@ def test_a_call_in_flight_when_the_task_is_cancelled_is_billed(world: World, ans
     with pytest.raises(Permanent) as refused:
         world.step(task, "classify", results)
     assert refused.value.code == ("too-late" if answer == "well" else "bad-answer")
-    assert world.told(task)[-4:] == ["usage.metered", "task.cancelled", "model.routed", "usage.corrected"]
+    told = ["model.routed", "usage.metered", "task.cancelled", "usage.corrected"]
+    assert world.told(task)[-5:] == (["step.started", *told] if answer == "well" else [*told, "model.unrouted"])
     stored = world.load(task)
     assert (stored.status, stored.spent) == ("cancelled", bill(world, task))
     assert (world.lease(task).state, world.lease(task).settled, world.lease(task).held) == ("closing", stored.spent, 0)

@@ -11,7 +11,7 @@ from shared.events.approval import ApprovalDecided, ApprovalEscalated, ApprovalE
 from shared.events.catalog import Cause, follow
 from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed, Evidence
 from shared.events.record import RecordSkipped
-from shared.events.routing import ModelRouted, Refused
+from shared.events.routing import ModelRouted, ModelUnrouted, Refused
 from shared.events.step import StepCompleted, StepFailed, StepStarted
 from shared.events.task import (
     TaskAdmitted,
@@ -105,6 +105,14 @@ def facts(number: int = 0) -> dict[str, Fact]:
         StepFailed(document=number, step="classify", attempt=2, code="transient", reason="throttled", final=False),
         ToolCalled(tool="classify", document=number, step="classify", input_sha256=DIGEST, output_sha256=DIGEST),
         routed(number),
+        ModelUnrouted(
+            document=number,
+            step="classify",
+            reason="no model can be asked for 9.0 s",
+            refused=(Refused(deployment="eu-1", reason="throttled for 9 s"),),
+            price_version="2026-11",
+            left_micro_usd=659,
+        ),
         used(number),
         UsageSaved(document=number, step="classify", model="extractive-1", saved_micro_usd=9, by="cache"),
         UsageCorrected(document=number, step="classify", line=1, was_micro_usd=341, cost_micro_usd=9),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.core.journal import Line
-from shared.core.stepping import NOTHING, Call, Charge, Spending, bill, fail, finish, give_way, start
+from shared.core.stepping import NOTHING, Call, Charge, Out, Spending, bill, fail, finish, give_way, start
 from shared.core.task import Progress, Status, cancel, park, place, resume, settle
 from shared.core.workflow import DOCUMENT_REVIEW
 from shared.errors import Permanent
@@ -129,7 +129,7 @@ def test_nothing_starts_for_a_task_that_waits() -> None:
 def test_a_result_and_its_bill_go_down_together() -> None:
     """Why a model was asked, what it cost and that its tool was called come before the completion."""
     task, entry = begun(placed_task(), call())
-    spending = Spending(notes=(routed(),), charges=(charge("d1", 5), charge("d2", 7)))
+    spending = paid(charge("d1", 5, routed=(routed(),)), charge("d2", 7))
     decision = finish(task, entry, {"label": "MIT"}, spending)
     assert told(decision) == [
         "model.routed",
@@ -153,6 +153,32 @@ def test_a_line_tells_what_was_paid_for() -> None:
     assert (fact.document, fact.step, fact.line, fact.cost_micro_usd) == (0, "classify", 1, 9)
     assert (fact.model, fact.tokens_in, fact.tokens_out) == ("extractive-1", 400, 20)
     assert (fact.deployment, fact.price_version, fact.outcome) == ("eu-2", "2026-11", "hedged")
+
+
+def test_a_call_is_told_once_with_its_first_line() -> None:
+    """Whoever bills a draw tells why its call was made, where, and on which day's budget; a correction does not."""
+    task, entry = begun(placed_task(), call())
+    why = routed().model_copy(update={"cloud": "aws", "call": "d1"})
+    lost = charge(cost=MOST, outcome="unknown", day="2026-11-21", routed=(why,))
+    decision = bill(task, entry, paid(lost))
+    told_of, line = decision.facts
+    assert told_of == why
+    assert isinstance(line, UsageMetered)
+    assert (line.call, line.cloud, line.day) == ("d1", "aws", "2026-11-21")
+    after, billed = written(decision)
+    (corrected,) = bill(after, billed, paid(replace(lost, cost=9, outcome="answered"))).facts
+    assert isinstance(corrected, UsageCorrected)
+    assert (corrected.call, corrected.cloud, corrected.day) == ("d1", "aws", "2026-11-21")
+
+
+def test_a_call_that_is_out_is_told_before_it_is_billed() -> None:
+    """Why a slow call was made is told with its step; its price comes when it is back, and its reason not again."""
+    task, entry = begun(placed_task(), call())
+    decision = finish(task, entry, {}, Spending(out=(Out("d2", (routed(),)),)))
+    assert told(decision) == ["model.routed", "tool.called", "step.completed"]
+    assert (decision.task.lines, decision.task.spent) == (0, 0)
+    late_one = bill(*written(decision), paid(charge("d2", routed=(routed(),))))
+    assert (told(late_one), lines(late_one)) == (["usage.metered"], [(1, 9)])
 
 
 def test_a_failed_attempt_is_billed() -> None:
@@ -272,7 +298,7 @@ def test_what_comes_after_the_end_is_billed_and_nothing_else(how: str) -> None:
     """A call in flight when its task is cancelled was paid for: the bill says so, the result is dropped."""
     task, entry = begun(placed_task(), call())
     over = cancel(task, "ann", "a mistake").task
-    decision = late(how, over, entry, Spending(notes=(routed(),), charges=(charge(),)))
+    decision = late(how, over, entry, paid(charge(routed=(routed(),))))
     assert told(decision) == ["model.routed", "usage.metered"]
     after, billed = written(decision)
     assert (after.status, after.spent, after.progress) == (Status.CANCELLED, 9, over.progress)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,9 +104,10 @@ def asked(deployment: str, kind: str, **more: Any) -> Fact:
     return routed().model_copy(update={"deployment": deployment, "kind": kind, "refused": (), "after": "", **more})
 
 
-def paid(line: int, deployment: str, outcome: str, cost: int) -> Fact:
+def paid(line: int, deployment: str, outcome: str, cost: int, call: str = "") -> Fact:
     """Return a line of the bill."""
-    return used(cost=cost).model_copy(update={"line": line, "deployment": deployment, "outcome": outcome})
+    said = {"line": line, "deployment": deployment, "outcome": outcome, "call": call}
+    return used(cost=cost).model_copy(update=said)
 
 
 def corrected(line: int, was: int, cost: int) -> UsageCorrected:
@@ -120,24 +122,24 @@ def texts(*said: Fact) -> list[str]:
 
 def names(said: Sequence[Fact]) -> list[str]:
     """Return what the tree calls the calls of the only step."""
-    tree = cost_tree("t1", events(said))
-    return list(tree.parts["document 0"].parts["classify"].parts)
+    runs = cost_tree("t1", events([submitted("a.md"), *said])).parts.values()
+    return [name for run in runs for name in run.parts["classify"].parts]
 
 
 ATTEMPT = (
     begun(1),
     asked("eu-1", "first"),
-    asked("eu-2", "fallback", after="eu-1 throttled"),
-    asked("eu-2", "repair", after="eu-2: bad-answer"),
-    asked("us-1", "fallback", after="eu-2: too-slow"),
-    paid(1, "eu-2", "failed", 20),
-    paid(2, "eu-2", "unknown", 300),
-    paid(3, "us-1", "answered", 9),
+    asked("eu-2", "fallback", after="eu-1: throttled", call="d1"),
+    asked("eu-2", "repair", after="eu-2: bad-answer", call="d2"),
+    asked("us-1", "fallback", after="eu-2: too-slow", call="d3"),
+    paid(3, "us-1", "answered", 9, "d3"),
+    paid(2, "eu-2", "unknown", 300, "d2"),
+    paid(1, "eu-2", "failed", 20, "d1"),
 )
 
 
 def test_a_call_and_its_price_are_one_line() -> None:
-    """Who was asked, how that ended and what it cost stand together; who throttled was asked for nothing."""
+    """Who was asked, how that ended and what it cost stand together, in whatever order the bill names the calls."""
     _, *told = tell(events((submitted("a.md"), *ATTEMPT)))
     assert [line.cost for line in told] == [None, 20, 300, 9]
     first, bad, lost, good = (line.text for line in told)
@@ -154,19 +156,20 @@ def test_a_call_says_why() -> None:
     refused = tuple(Refused(deployment=name, reason="throttled") for name in ("a", "b"))
     said = asked("eu-2", "fallback", after="eu-1: truncated-json", refused=refused)
     (line,) = tell(events([said]))
-    assert line.why == "eu-1 answered half an answer; at most $0.000341 of $0.001000 left; not a, b: throttled"
+    assert line.why == "eu-1 answered half an answer; at most $0.000341 of $0.001000 left; not asked: a, b (throttled)"
     assert tell(events([asked("eu-2", "first")]))[0].why.startswith("the cheapest that is well; at most")
 
 
 def test_the_tree_says_what_each_line_was_for() -> None:
     """A line of the bill is a fallback, a retry, a repair or a second call, and in vain or not."""
-    said = (*ATTEMPT, begun(2), asked("us-1", "retry"), paid(4, "us-1", "answered", 9))
+    said = (*ATTEMPT, begun(2), asked("us-1", "retry", call="d4"), paid(4, "us-1", "hedged", 9, "d4"))
     assert names(said) == [
-        "line 1: eu-2, instead of another, of no use",
-        "line 2: eu-2, repair, end unknown, charged at its worst",
         "line 3: us-1, instead of another",
-        "line 4: us-1, again",
+        "line 2: eu-2, repair, end unknown, charged at its worst",
+        "line 1: eu-2, instead of another, of no use",
+        "line 4: us-1, again, too late",
     ]
+    assert cost_tree("t1", events(said)).wasted == 329
 
 
 def test_a_line_that_a_crash_left_over_is_told_for_itself() -> None:
@@ -176,10 +179,30 @@ def test_a_line_that_a_crash_left_over_is_told_for_itself() -> None:
     assert names([begun(1), asked("eu-2", "fallback"), begun(2), paid(1, "eu-2", "answered", 9)]) == ["line 1: eu-2"]
 
 
-def test_what_a_second_run_paid_says_so() -> None:
-    """Lines after a pause name their run; those before do not."""
-    said = [paid(1, "eu-2", "answered", 9), facts()["task.resumed"], paid(2, "eu-2", "answered", 9)]
-    assert names(said) == ["line 1: eu-2", "line 2: eu-2, run 2"]
+def test_a_call_belongs_to_the_run_that_made_it() -> None:
+    """What a later run put on the bill for an earlier one stands below the earlier; what says nothing is its own."""
+    early = asked("eu-2", "first", call="d1", run=1)
+    said = [submitted("a.md"), facts()["task.resumed"], early, paid(1, "eu-2", "unknown", 300, "d1")]
+    tree = cost_tree("t1", events([*said, paid(2, "eu-2", "answered", 9)]))
+    assert {name: run.total for name, run in tree.parts.items()} == {"run 1": 300, "run 2": 9}
+
+
+def test_a_call_stands_where_it_was_made_not_where_it_was_told() -> None:
+    """A call of a process that died is told of by the next one; the story has it at its own time."""
+    early = asked("eu-2", "first", call="d1", at=NOON - timedelta(hours=1))
+    said = [submitted("a.md"), begun(2), early, paid(1, "eu-2", "unknown", 300, "d1")]
+    lost, *_ = told = tell(events(said))
+    assert [line.event.type for line in told] == ["model.routed", "task.submitted", "step.started"]
+    assert (lost.at, lost.cost) == (NOON - timedelta(hours=1), 300)
+
+
+def test_an_answer_of_its_own_is_no_saving() -> None:
+    """What the task paid for before is not paid again; only an answer from the cache saves money."""
+    own = facts()["usage.saved"].model_copy(update={"by": "journal", "saved_micro_usd": 40})
+    tree = cost_tree("t1", events([own, facts()["usage.saved"]]))
+    cached: Any = facts()["usage.saved"]
+    assert (tree.saved, tree.not_paid_again, tree.total) == (cached.saved_micro_usd, 40, 0)
+    assert "not paid again" in texts(own)[0]
 
 
 def test_a_correction_changes_its_line() -> None:
@@ -199,7 +222,7 @@ def test_documents_have_their_names() -> None:
     assert texts(submitted("a.md", "a.md"), done)[-1].startswith("a.md (2): ")
     assert texts(done) == ["document 1: classify done for $0.000009"]
     assert texts(submitted("a.md", "b.md"))[0].endswith("submitted 2 documents to document-review")
-    assert list(cost_tree("t1", events([submitted("a.md", "b.md"), used(1)])).parts) == ["b.md"]
+    assert list(cost_tree("t1", events([submitted("a.md", "b.md"), used(1)])).parts["run 1"].parts) == ["b.md"]
 
 
 def test_a_budget_is_no_documents_business() -> None:
@@ -267,8 +290,10 @@ def test_the_cost_tree_and_the_story_add_up(said: list[Any]) -> None:
     assert sum(line.cost or 0 for line in tell(happened)) == tree.total
     for number in {usage.document for usage in metered}:
         of_document = [usage for usage in metered if usage.document == number]
-        assert tree.parts[f"document {number}"].total == sum(usage.cost_micro_usd for usage in of_document)
-    assert len(tree.parts) == len({usage.document for usage in metered})
+        assert tree.parts["run 1"].parts[f"document {number}"].total == sum(
+            usage.cost_micro_usd for usage in of_document
+        )
+    assert sum(len(run.parts) for run in tree.parts.values()) == len({usage.document for usage in metered})
 
 
 def test_a_task_without_usage_costs_nothing() -> None:
