@@ -26,7 +26,7 @@ from shared.errors import Permanent
 
 
 class DrawAsk(NamedTuple):
-    """A call about to be made: `worst` is the most it can cost, at the prices of `price_version`; `note` says why it is.
+    """A call about to be made: `worst` is its most, at the prices of `price_version`; `note` says why it is made.
 
     It ends within `seconds`, one way or another. Equal calls of a run have equal ids.
     """
