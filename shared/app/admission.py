@@ -14,14 +14,16 @@ from shared.core import granting
 from shared.core.admission import tenant_policy
 from shared.core.granting import Ask, Grant
 from shared.core.ledger import NOTHING, Posting, left, windows_at
+from shared.core.notes import named
 from shared.core.policy import TenantPolicy
-from shared.core.schedule import Money, give_way, stay_parked
+from shared.core.schedule import Money, give_way, is_held, stay_parked
 from shared.errors import Forbidden, Throttled
 
 if TYPE_CHECKING:
     from shared.core.gate import Gate
     from shared.core.ledger import Account, Lease
     from shared.core.task import Task
+    from shared.events.routing import Refused
     from shared.ports import Ports
 
 
@@ -91,6 +93,21 @@ def _money(ports: Ports, tenant: str) -> Money:
     policy, now = ports.policy(), ports.now().timestamp()
     account, limits = ports.ledger.account(tenant), tenant_policy(policy.tenants, tenant).money
     return Money(left(account, windows_at(now), limits), granting.waited_for(account, policy, now))
+
+
+def left_of(ports: Ports, tenant: str) -> int:
+    """Return what the tenant may still spend."""
+    return max(0, _money(ports, tenant).free)
+
+
+def left_to_others(ports: Ports) -> tuple[Refused, ...]:
+    """Return the deployments that interactive work waits for."""
+    now = ports.now().timestamp()
+    return named(
+        (name, "interactive work waits at its gate")
+        for name in ports.policy().candidates
+        if is_held(ports.learned.gate(name), now)
+    ).refused
 
 
 def _gates(ports: Ports) -> list[Gate]:

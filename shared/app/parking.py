@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.app import leases, ledger, switches
-from shared.app.admission import held_back, yields
+from shared.app.admission import held_back, left_to_others, yields
 from shared.app.approvals import budget_approval_id, tick_approval
 from shared.app.closing import wind_up
 from shared.app.commit import change
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from shared.core.task import Task
+    from shared.events.routing import Refused
     from shared.events.task import ParkedFor
     from shared.ports import Ports
 
@@ -58,11 +59,13 @@ class Wait(NamedTuple):
     code: ParkedFor
     reason: str
     until: datetime | None = None
+    refused: tuple[Refused, ...] = ()
 
 
 def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
     """Decide to park the task; one whose budget is used up asks a person for what the rest of it may cost."""
-    decision = tasks.park(task, wait.code, wait.reason, ports.now(), wait.until)
+    prices = ports.policy().version
+    decision = tasks.park(task, wait.code, wait.reason, ports.now(), wait.until, refused=wait.refused, prices=prices)
     if wait.code != "budget" or not decision.facts:
         return decision
     ruling = approvals.request(_more(ports, task, document, wait.reason))
@@ -106,7 +109,8 @@ def give_way_to_others(ports: Ports, task: Task, cause: Cause) -> None:
     reason = yields(ports, task)
     if reason is None:
         return
-    parked = change(ports, cause, lambda now: park(ports, now, Wait("preempted", reason), 0))
+    wait = Wait("preempted", reason, refused=left_to_others(ports))
+    parked = change(ports, cause, lambda now: park(ports, now, wait, 0))
     give_back(ports, parked)
     raise Permanent(f"the task gives way: {reason}", code=tasks.PARKED)
 
@@ -179,7 +183,9 @@ def _resume(ports: Ports, task: Task, source: str) -> bool:
         leases.ensure(ports, task, more=more)
 
         def decide(current: Task) -> Decision:
-            return tasks.resume(current, reason, more=more) if current.run == task.run else Decision(current)
+            if current.run != task.run:
+                return Decision(current)
+            return tasks.resume(current, reason, more=more, prices=ports.policy().version)
 
         after = change(ports, cause, decide)
     except (Transient, Forbidden):  # a switch, a rate, a budget, a store: it waits on, and no other one waits for it

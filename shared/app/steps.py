@@ -168,7 +168,9 @@ def _note_failure(
         stored = _stored(ports, entry)
         if stored != entry:
             return stepping.bill(current, stored, spending)
-        return stepping.fail(current, entry, code, str(error), final=final, spending=spending)
+        return stepping.fail(
+            current, entry, code, str(error), final=final, spending=spending, prices=ports.policy().version
+        )
 
     change(ports, cause, decide, claim=cause.id)
 

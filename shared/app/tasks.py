@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.app import leases, refusals
-from shared.app.admission import grant, noted
+from shared.app.admission import grant, left_of, noted
 from shared.app.approvals import approval_id, unasked
 from shared.app.commit import change, create
 from shared.core import task as tasks
@@ -14,7 +15,7 @@ from shared.core.admission import Submission, admit, tenant_policy
 from shared.core.approval import Approval, withdraw
 from shared.core.decision import Decision
 from shared.core.granting import Ask
-from shared.core.pricing import most_tokens, worst_case
+from shared.core.pricing import most_tokens, prices, worst_case
 from shared.core.routes import Route, routes
 from shared.core.workflow import workflow
 from shared.errors import Forbidden, Permanent, Throttled
@@ -23,6 +24,7 @@ from shared.events.ids import derive
 from shared.tools._reading import read_taxonomy
 
 if TYPE_CHECKING:
+    from shared.core.policy import TenantPolicy
     from shared.core.task import Task
     from shared.ports import Ports
 
@@ -54,7 +56,9 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
         tokens = most_tokens(ports.policy(), workflow(task.workflow).steps, policy.data_zone) * len(task.documents)
         made = _admitted(ports, cause, task.model_copy(update={"budget": budget, "tokens_taken": tokens}))
     except Forbidden as refusal:
-        rejected = tasks.reject(task, refusal.code, str(refusal))
+        left = left_of(ports, tenant)
+        asked = task.model_copy(update={"budget": _asked_for(ports, policy, submission)})
+        rejected = tasks.reject(asked, refusal.code, str(refusal), left=left, prices=ports.policy().version)
         made = create(ports, cause, lambda: rejected, claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
             raise
@@ -62,6 +66,14 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
         refusals.tell(ports, cause, task, refusal)
         raise
     return _same(made, submission)
+
+
+def _asked_for(ports: Ports, policy: TenantPolicy, submission: Submission) -> int:
+    """Return what the submission may cost: what it says, or its worst case; 0 of a workflow its tenant may not have."""
+    if submission.budget_micro_usd is not None or submission.workflow not in policy.workflows:
+        return submission.budget_micro_usd or 0
+    flow = workflow(submission.workflow)
+    return worst_case(ports.policy(), flow.steps, policy.data_zone) * len(submission.documents)
 
 
 def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
@@ -72,7 +84,14 @@ def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
         nonlocal turned_away
         granted = grant(ports, task.tenant, _asked(task))
         turned_away = granted.turned_away
-        admitted = tasks.submit(task, reason=granted.reason, left=max(0, granted.left), turned_away=turned_away)
+        zone = tenant_policy(ports.tenants, task.tenant).data_zone
+        admitted = tasks.submit(
+            task,
+            reason=granted.reason,
+            left=max(0, granted.left),
+            turned_away=turned_away,
+            prices=prices(ports.policy(), zone),
+        )
         return replace(admitted, posting=granted.posting)
 
     made = create(ports, cause, decide, claim=f"submit:{task.id}")
@@ -110,7 +129,8 @@ def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
     """Place a task that was admitted or goes on; other events are none of the dispatcher's business."""
     if event.type not in {"task.admitted", "task.resumed"}:
         return None
-    return change(ports, Cause.of(event, source), tasks.place, claim=f"dispatch:{event.id}")
+    place = partial(tasks.place, prices=ports.policy().version)
+    return change(ports, Cause.of(event, source), place, claim=f"dispatch:{event.id}")
 
 
 def to_start(ports: Ports, event: AnyEvent) -> Task | None:

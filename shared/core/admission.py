@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.core.money import usd
 from shared.core.policy import TenantPolicy
 from shared.core.workflow import Workflow, workflow
 from shared.errors import Forbidden, Permanent
@@ -55,7 +56,7 @@ def admit(submission: Submission, policy: TenantPolicy, worst_of: Callable[[Work
     budget = submission.budget_micro_usd or worst_of(flow) * count
     if budget > policy.max_budget:
         raise Forbidden(
-            f"{budget} micro-USD is more than the {policy.max_budget} you may spend on a task",
+            f"{usd(budget)} is more than the {usd(policy.max_budget)} you may spend on a task",
             code="budget-too-large",
         )
     return budget

@@ -27,6 +27,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from shared.core.buckets import Bucket
+from shared.core.money import usd
 from shared.errors import Forbidden, Permanent
 from shared.events.ids import MAX_NUMBER
 from shared.events.task import Priority
@@ -311,8 +312,8 @@ def _set_aside(books: Mapping[str, Book], windows: tuple[str, ...], limits: Limi
 def _used_up(window: str, settled: int, opened: int, limit: int, more: int) -> Forbidden:
     room = max(0, limit - settled - opened)
     return Forbidden(
-        f"{more} micro-USD are more than the {room} left of {limit} for {window.replace(':', ' ')}"
-        f" ({settled} spent, {opened} set aside)",
+        f"{usd(more)} are more than the {usd(room)} left of {usd(limit)} for {window.replace(':', ' ')}"
+        f" ({usd(settled)} spent, {usd(opened)} set aside)",
         code="quota-used-up",
     )
 

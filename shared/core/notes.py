@@ -16,7 +16,7 @@ from shared.core.money import usd
 from shared.core.routing import Pick, Refusal, Route
 from shared.events.routing import ModelRouted, Refused
 
-_MOST_NAMED = 40  # deployments that an event names; it says how many there are beside them
+MOST_NAMED = 40  # deployments that an event names; it says how many there are beside them
 _MOST_OF_A_REASON = 200
 _MOST_KEPT = 16_000  # characters of a draw's note
 _NOTES: TypeAdapter[tuple[ModelRouted, ...]] = TypeAdapter(tuple[ModelRouted, ...])
@@ -32,8 +32,8 @@ class Named(NamedTuple):
 def named(refused: Iterable[tuple[str, str]]) -> Named:
     """Return as many as an event holds (deployment, reason), and how many more there are."""
     found = list(refused)
-    shown = (Refused(deployment=name, reason=why[:_MOST_OF_A_REASON]) for name, why in found[:_MOST_NAMED])
-    return Named(tuple(shown), max(0, len(found) - _MOST_NAMED))
+    shown = (Refused(deployment=name, reason=why[:_MOST_OF_A_REASON]) for name, why in found[:MOST_NAMED])
+    return Named(tuple(shown), max(0, len(found) - MOST_NAMED))
 
 
 def refusal(refused: Refusal) -> str:

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A cloud and the sentence that explains it."""
+    """A cloud and the sentence that explains it; the others, and why not there."""
 
     cloud: Cloud
     reason: str
+    refused: tuple[tuple[Cloud, str], ...] = ()
+
+
+_RECORDS: tuple[Cloud, str] = ("gcp", "it keeps the record and runs no reviews")
 
 
 def place(task: Task) -> Placement:
@@ -25,10 +29,19 @@ def place(task: Task) -> Placement:
     """
     count = len(task.documents)
     if count > 1:
-        return Placement("azure", f"a batch of {count} documents needs fan-out and fan-in: durable review on Azure")
+        return Placement(
+            "azure",
+            f"a batch of {count} documents needs fan-out and fan-in: durable review on Azure",
+            (("aws", "an Express execution takes one document"), _RECORDS),
+        )
     if task.may_ask:
         return Placement(
             "azure",
             "its taxonomy may ask for an approval, which Express cannot wait for: durable review on Azure",
+            (("aws", "Express cannot wait for a person"), _RECORDS),
         )
-    return Placement("aws", "one document and no approval possible: short pipeline on AWS Step Functions Express")
+    return Placement(
+        "aws",
+        "one document and no approval possible: short pipeline on AWS Step Functions Express",
+        (("azure", "nothing is to be fanned out or waited for: a durable review would be slower"), _RECORDS),
+    )

@@ -21,6 +21,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from shared.core.gate import Gate
+from shared.core.money import usd
 from shared.core.policy import PRIORITIES, Classes, Policy
 from shared.events.task import Priority
 
@@ -206,13 +207,18 @@ def stay_parked(amount: int, money: Money, gates: Collection[Gate], now: float) 
     return _for_money(money, amount) or _for_calls(gates, now)
 
 
+def is_held(gate: Gate, now: float) -> bool:
+    """Tell whether interactive work was told to wait at the gate."""
+    return now < gate.held[_INTERACTIVE]
+
+
 def _for_money(money: Money, amount: int) -> str | None:
     if not money.waited_for or money.free >= money.waited_for + amount:
         return None
-    return f"interactive work waits for {money.waited_for} micro-USD, {max(0, money.free)} are free"
+    return f"interactive work waits for {usd(money.waited_for)}, and {usd(max(0, money.free))} are free"
 
 
 def _for_calls(gates: Collection[Gate], now: float) -> str | None:
-    if not gates or not all(now < gate.held[_INTERACTIVE] for gate in gates):
+    if not gates or not all(is_held(gate, now) for gate in gates):
         return None
     return f"interactive work waits at {'the gate' if len(gates) == 1 else f'all {len(gates)} gates'} it could use"

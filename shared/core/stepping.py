@@ -131,13 +131,22 @@ def finish(task: Task, entry: Entry, output: dict[str, Any], spending: Spending 
     return Decision(evolve(paid.task, *facts), (*paid.facts, *facts), entry=done)
 
 
-def fail(task: Task, entry: Entry, code: str, reason: str, *, final: bool, spending: Spending = NOTHING) -> Decision:
-    """Write why an attempt failed and what it cost."""
+def fail(
+    task: Task, entry: Entry, code: str, reason: str, *, final: bool, spending: Spending = NOTHING, prices: str = ""
+) -> Decision:
+    """Write why an attempt failed and what it cost; `prices` names those in force."""
     paid = bill(task, entry, spending)
     if is_settled(task, entry.document):
         return paid
     fact = StepFailed(
-        document=entry.document, step=entry.step, attempt=entry.attempt, code=code, reason=reason, final=final
+        document=entry.document,
+        step=entry.step,
+        attempt=entry.attempt,
+        code=code,
+        reason=reason,
+        final=final,
+        price_version=prices,
+        left_micro_usd=paid.task.left,
     )
     return Decision(evolve(paid.task, fact), (*paid.facts, fact), entry=paid.entry)
 

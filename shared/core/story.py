@@ -177,18 +177,26 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
         f"admitted with a budget of {usd(said.budget_micro_usd)}"
         + ("" if said.left_micro_usd is None else f"; the tenant has {usd(said.left_micro_usd)} left")
         + (f"; {said.turned_away} requests before it came too fast" if said.turned_away else ""),
+        "; ".join([said.reason, *([f"nobody asks {', '.join(_each(said))}"] if said.refused else [])]),
+    ),
+    "task.rejected": lambda said: (
+        f"refused ({said.code})"
+        + (f": it might have cost {usd(said.asked_micro_usd)}" if said.asked_micro_usd else "")
+        + ("" if said.left_micro_usd is None else f"; the tenant has {usd(said.left_micro_usd)} left"),
         said.reason,
     ),
-    "task.rejected": lambda said: (f"refused ({said.code})", said.reason),
     "task.throttled": lambda said: (
         f"turned away ({said.code}), to come again in {said.retry_after_seconds:.3g} s"
         + (f"; {said.others} others were since the last one that was noted" if said.others else ""),
         said.reason,
     ),
-    "task.placed": lambda said: (f"placed on {said.cloud}", said.reason),
+    "task.placed": lambda said: (
+        f"placed on {said.cloud}",
+        "; ".join([said.reason, *(f"not {one.cloud}: {one.reason}" for one in said.refused)]),
+    ),
     "task.parked": lambda said: (
         waits(said.code, said.until),
-        said.reason,
+        "; ".join([said.reason, *_each(said)]),
     ),
     "task.resumed": lambda said: (
         f"goes on as run {said.run} with a budget of {usd(said.budget_micro_usd)}",
@@ -263,7 +271,7 @@ def _each(told: Any) -> list[str]:  # noqa: ANN401  a fact of one type
     reasons: dict[str, list[str]] = {}
     for one in told.refused:
         reasons.setdefault(one.reason, []).append(one.deployment)
-    more = [f"{told.more_refused} more"] if told.more_refused else []
+    more = [f"{told.more_refused} more"] if getattr(told, "more_refused", 0) else []
     return [f"{', '.join(names)} ({_TROUBLES.get(reason, reason)})" for reason, names in reasons.items()] + more
 
 

@@ -15,10 +15,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.core.decision import Decision
 from shared.core.placement import place as where_to
+from shared.core.pricing import Prices
 from shared.errors import Permanent
 from shared.events.document import DocumentFailed, DocumentRef, DocumentReviewed
 from shared.events.task import (
     Cloud,
+    NotThere,
     ParkedFor,
     Priority,
     TaskAdmitted,
@@ -34,6 +36,7 @@ from shared.events.task import (
 
 if TYPE_CHECKING:
     from shared.events.envelope import Fact
+    from shared.events.routing import Refused
 
 
 class Status(StrEnum):
@@ -124,6 +127,8 @@ DOCUMENT_MOVES: Mapping[tuple[Progress, str], Progress] = {
     (Progress.DECIDED, "document.failed"): Progress.FAILED,
 } | {(progress, kind): progress for progress in Progress if progress is not Progress.QUEUED for kind in _BILLED}
 
+_NO_PRICES = Prices()
+
 PARKED = "task-parked"  # the code by which a pipeline says that it stopped and nothing failed
 OVER = frozenset({Status.REJECTED, Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 _UNPARKED = {"parked_for": None, "parked_at": None, "parked_until": None}
@@ -164,6 +169,11 @@ class Task(BaseModel):
     parked_for: ParkedFor | None = None
     parked_at: AwareDatetime | None = None
     parked_until: AwareDatetime | None = None
+
+    @property
+    def left(self) -> int:
+        """What is left of its budget, in micro-USD; nothing is, where providers counted more than was asked for."""
+        return max(0, self.budget - self.spent)
 
     @property
     def run_id(self) -> str:
@@ -225,38 +235,47 @@ def _progressed(task: Task, document: int, kind: str) -> dict[str, object]:
     return {"progress": (*task.progress[:document], after, *task.progress[document + 1 :])}
 
 
-def submit(task: Task, *, reason: str = "", left: int | None = None, turned_away: int = 0) -> Decision:
+def submit(
+    task: Task, *, reason: str = "", left: int | None = None, turned_away: int = 0, prices: Prices = _NO_PRICES
+) -> Decision:
     """Accept a new task whose submission was found in order; `left` is what its tenant has left, in micro-USD."""
-    facts = (
-        TaskSubmitted(
-            workflow=task.workflow,
-            documents=task.documents,
-            taxonomy=task.taxonomy,
-            submitted_by=task.submitted_by,
-            budget_micro_usd=task.budget,
-            priority=task.priority,
-        ),
-        TaskAdmitted(
-            budget_micro_usd=task.budget,
-            reason=reason or f"within the budget of {task.tenant}",
-            left_micro_usd=left,
-            turned_away=turned_away,
-        ),
+    admitted = TaskAdmitted(
+        budget_micro_usd=task.budget,
+        reason=reason or f"within the budget of {task.tenant}",
+        left_micro_usd=left,
+        turned_away=turned_away,
+        price_version=prices.version,
+        candidates=prices.candidates,
+        refused=prices.refused,
     )
+    facts = (_submitted(task), admitted)
     fresh = task.model_copy(update={"progress": (Progress.QUEUED,) * len(task.documents)})
     return Decision(evolve(fresh, *facts), facts)
 
 
-def reject(task: Task, code: str, reason: str) -> Decision:
-    """Refuse a new task, keeping the refusal on record."""
-    submitted, _ = submit(task).facts
-    facts = (submitted, TaskRejected(code=code, reason=reason))
+def _submitted(task: Task) -> TaskSubmitted:
+    return TaskSubmitted(
+        workflow=task.workflow,
+        documents=task.documents,
+        taxonomy=task.taxonomy,
+        submitted_by=task.submitted_by,
+        budget_micro_usd=task.budget,
+        priority=task.priority,
+    )
+
+
+def reject(task: Task, code: str, reason: str, *, left: int | None = None, prices: str = "") -> Decision:
+    """Refuse a new task, keeping the refusal on record; `left` is what its tenant has left, in micro-USD."""
+    rejected = TaskRejected(
+        code=code, reason=reason, asked_micro_usd=task.budget, left_micro_usd=left, price_version=prices
+    )
+    facts = (_submitted(task), rejected)
     stopped = {"reason": reason, "progress": (Progress.CANCELLED,) * len(task.documents)}
     return Decision(evolve(task, *facts).model_copy(update=stopped), facts)
 
 
-def place(task: Task) -> Decision:
-    """Choose the cloud; a task that is placed or over stays as it is."""
+def place(task: Task, *, prices: str = "") -> Decision:
+    """Choose the cloud; a task that is placed or over stays as it is. `prices` names those in force, here and below."""
     if task.status is not Status.ADMITTED:
         return Decision(task)
     placement = where_to(task)
@@ -266,25 +285,46 @@ def place(task: Task) -> Decision:
         run=task.run,
         documents=len(task.documents),
         priority=task.priority,
+        refused=tuple(NotThere(cloud=cloud, reason=reason) for cloud, reason in placement.refused),
+        price_version=prices,
+        left_micro_usd=task.left,
     )
     return Decision(evolve(task, fact).model_copy(update={"placed_on": placement.cloud}), (fact,))
 
 
-def park(task: Task, code: ParkedFor, reason: str, now: datetime, until: datetime | None = None) -> Decision:
+def park(
+    task: Task,
+    code: ParkedFor,
+    reason: str,
+    now: datetime,
+    until: datetime | None = None,
+    *,
+    refused: tuple[Refused, ...] = (),
+    prices: str = "",
+) -> Decision:
     """Let the task wait; one that waits, or is over, stays as it is."""
     if (task.status, TaskParked.type) not in TASK_MOVES:
         return Decision(task)
-    fact = TaskParked(code=code, reason=reason, run=task.run, until=until)
+    fact = TaskParked(
+        code=code,
+        reason=reason,
+        run=task.run,
+        until=until,
+        refused=refused,
+        price_version=prices,
+        left_micro_usd=task.left,
+    )
     waits = {"reason": reason, "parked_for": code, "parked_at": now, "parked_until": until}
     return Decision(evolve(task, fact).model_copy(update=waits), (fact,))
 
 
-def resume(task: Task, reason: str, *, more: int = 0) -> Decision:
+def resume(task: Task, reason: str, *, more: int = 0, prices: str = "") -> Decision:
     """Let a parked task go on as its next run, with `more` micro-USD in its budget; any other stays as it is."""
     if task.status is not Status.PARKED:
         return Decision(task)
     run, budget = task.run + 1, task.budget + more
-    fact = TaskResumed(reason=reason, run=run, budget_micro_usd=budget)
+    left = max(0, budget - task.spent)
+    fact = TaskResumed(reason=reason, run=run, budget_micro_usd=budget, price_version=prices, left_micro_usd=left)
     goes = {"run": run, "budget": budget, "reason": "", **_UNPARKED}
     return Decision(evolve(task, fact).model_copy(update=goes), (fact,))
 
@@ -295,7 +335,7 @@ def cancel(task: Task, by: str, reason: str) -> Decision:
         return Decision(task)
     if task.over:
         raise Permanent(f"the task is already {task.status}", code="already-over")
-    fact = TaskCancelled(by=by, reason=reason, placed_on=task.placed_on, run=task.run)
+    fact = TaskCancelled(by=by, reason=reason, placed_on=task.placed_on, run=task.run, lines=task.lines)
     return Decision(evolve(task, fact).model_copy(update={"reason": reason, **_UNPARKED}), (fact,))
 
 
@@ -322,8 +362,8 @@ def is_settled(task: Task, document: int) -> bool:
 def _end_of(task: Task, last: DocumentReviewed | DocumentFailed) -> TaskCompleted | TaskFailed:
     reviewed, failed = (task.progress.count(kind) for kind in (Progress.REVIEWED, Progress.FAILED))
     if reviewed:
-        return TaskCompleted(reviewed=reviewed, failed=failed, cost_micro_usd=task.spent)
-    return TaskFailed(reason=last.reason, cost_micro_usd=task.spent)
+        return TaskCompleted(reviewed=reviewed, failed=failed, cost_micro_usd=task.spent, lines=task.lines)
+    return TaskFailed(reason=last.reason, cost_micro_usd=task.spent, lines=task.lines)
 
 
 def check_open(task: Task) -> None:

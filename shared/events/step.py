@@ -36,7 +36,7 @@ class StepCompleted(Fact):
 
 
 class StepFailed(Fact):
-    """An attempt failed; `final` says that no further attempt will help."""
+    """An attempt failed; `final` says that no further attempt will help. What is left is of the task's budget."""
 
     type: ClassVar[str] = "step.failed"
 
@@ -46,3 +46,5 @@ class StepFailed(Fact):
     code: str
     reason: str
     final: bool
+    price_version: str = ""
+    left_micro_usd: MicroUsd | None = None

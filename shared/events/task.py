@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.events.attributes import Moment
 from shared.events.document import DocumentRef
 from shared.events.envelope import Fact
 from shared.events.ids import MicroUsd
+from shared.events.routing import Refused
 
 Cloud = Literal["aws", "azure", "gcp"]
 Priority = Literal["interactive", "standard", "background"]
@@ -34,7 +35,8 @@ class TaskAdmitted(Fact):
     """The task may spend up to its budget, which is leased from its tenant's.
 
     `left_micro_usd` is what the tenant has left after that; `turned_away` counts its requests that came too fast
-    since the one admitted before: those were answered with 429 and are no tasks.
+    since the one admitted before: those were answered with 429 and are no tasks. The budget is the worst case, or was
+    compared with it, among the `candidates`: any of them may be asked. `refused` may not, whatever they cost.
     """
 
     type: ClassVar[str] = "task.admitted"
@@ -43,14 +45,32 @@ class TaskAdmitted(Fact):
     reason: str
     left_micro_usd: MicroUsd | None = None
     turned_away: int = Field(default=0, ge=0)
+    price_version: str = ""
+    candidates: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 class TaskRejected(Fact):
-    """The task was refused before any spend; `code` is stable, `reason` is for people."""
+    """The task was refused before any spend; `code` is stable, `reason` is for people.
+
+    `asked_micro_usd` is what it might have cost, `left_micro_usd` what its tenant had left.
+    """
 
     type: ClassVar[str] = "task.rejected"
 
     code: str
+    reason: str
+    asked_micro_usd: MicroUsd | None = None
+    left_micro_usd: MicroUsd | None = None
+    price_version: str = ""
+
+
+class NotThere(BaseModel):
+    """A cloud on which a task does not run, and why."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    cloud: Cloud
     reason: str
 
 
@@ -77,7 +97,7 @@ class TaskThrottled(Fact):
 
 
 class TaskPlaced(Fact):
-    """Where the task runs and why there."""
+    """Where the task runs and why there, and why not elsewhere. `left_micro_usd` is what is left of its budget."""
 
     type: ClassVar[str] = "task.placed"
 
@@ -86,13 +106,17 @@ class TaskPlaced(Fact):
     run: int = Field(ge=1)
     documents: int = Field(ge=1)
     priority: Priority = "standard"
+    refused: tuple[NotThere, ...] = ()
+    price_version: str = ""
+    left_micro_usd: MicroUsd | None = None
 
 
 class TaskParked(Fact):
     """The task gave its place back and waits; nothing of it is lost. `until` is when to look again, if that is known.
 
     `code`: `budget` (a person is asked for more), `quota` (its tenant's money is leased by others), `throttled` (no
-    provider takes calls), `preempted` (more urgent work waits), `stopped` (an operator's switch).
+    provider takes calls), `preempted` (more urgent work waits), `stopped` (an operator's switch). `refused` says of
+    deployments why they are left to others; `left_micro_usd` is what is left of its budget.
     """
 
     type: ClassVar[str] = "task.parked"
@@ -101,6 +125,9 @@ class TaskParked(Fact):
     reason: str
     run: int = Field(ge=1)
     until: Moment | None = None
+    refused: tuple[Refused, ...] = ()
+    price_version: str = ""
+    left_micro_usd: MicroUsd | None = None
 
 
 class TaskResumed(Fact):
@@ -111,16 +138,19 @@ class TaskResumed(Fact):
     reason: str
     run: int = Field(ge=2)
     budget_micro_usd: MicroUsd
+    price_version: str = ""
+    left_micro_usd: MicroUsd | None = None
 
 
 class TaskCompleted(Fact):
-    """Every document is settled and at least one was reviewed."""
+    """Every document is settled and at least one was reviewed. `lines` is how many its bill has, as of all ends."""
 
     type: ClassVar[str] = "task.completed"
 
     reviewed: int
     failed: int
     cost_micro_usd: MicroUsd
+    lines: int | None = Field(default=None, ge=0)
 
 
 class TaskFailed(Fact):
@@ -130,6 +160,7 @@ class TaskFailed(Fact):
 
     reason: str
     cost_micro_usd: MicroUsd
+    lines: int | None = Field(default=None, ge=0)
 
 
 class TaskCancelled(Fact):
@@ -141,3 +172,4 @@ class TaskCancelled(Fact):
     reason: str
     placed_on: Cloud | None = None  # encoding leaves out what is None, so it must not be missed
     run: int
+    lines: int | None = Field(default=None, ge=0)

@@ -221,7 +221,7 @@ def test_background_runs_give_way_to_interactive_work(world: World) -> None:
     background = lease_of(world, task.id)
     assert yields(world.ports, task) is None
     assert refusal(world, "urgent", amount=50, priority="interactive") == "money"
-    assert "waits for 50 micro-USD, 10 are free" in str(yields(world.ports, task))
+    assert "waits for $0.000050, and $0.000010 are free" in str(yields(world.ports, task))
     assert yields(world.ports, task.model_copy(update={"priority": "standard"})) is None
     finish(world, background.id)
     assert yields(world.ports, task) is None

@@ -56,7 +56,7 @@ def test_a_used_up_quota_is_forbidden(limits: Limits) -> None:
     rows = Rows(limits)
     rows.open(100)
     assert left(rows.account, windows_at(NOON), limits) == 50
-    with pytest.raises(Forbidden, match="60 micro-USD are more than the 50 left of 150") as refused:
+    with pytest.raises(Forbidden, match=r"\$0\.000060 are more than the \$0\.000050 left of \$0\.000150") as refused:
         rows.open(60, name="run-2")
     assert refused.value.code == "quota-used-up"
     rows.open(50, name="run-3")
@@ -80,7 +80,7 @@ def test_a_lowered_limit_leaves_nothing() -> None:
     rows.open(100)
     rows.limits = Limits(day=60)
     assert left(rows.account, windows_at(NOON), rows.limits) == -40
-    with pytest.raises(Forbidden, match="the 0 left of 60"):
+    with pytest.raises(Forbidden, match=r"the \$0\.000000 left of \$0\.000060"):
         rows.open(1, name="run-2")
     rows.open(0, name="run-3")
 

@@ -50,7 +50,9 @@ def test_what_goes_on_can_be_parked(status: Status, code: ParkedFor) -> None:
     """A task that is admitted, placed or running gives its place back, and says what for, since when, until when."""
     task = task_at(status, Progress.RUNNING, documents=2)
     decision = park(task, code, "it has to wait", NOON, LATER)
-    assert decision.facts == (TaskParked(code=code, reason="it has to wait", run=1, until=LATER),)
+    assert decision.facts == (
+        TaskParked(code=code, reason="it has to wait", run=1, until=LATER, left_micro_usd=decision.task.left),
+    )
     after = decision.task
     assert (after.status, after.reason, waits_for(after)) == (Status.PARKED, "it has to wait", (code, NOON, LATER))
     assert (after.progress, after.run, after.spent) == (task.progress, task.run, task.spent)
@@ -76,7 +78,7 @@ def test_parking_twice_is_parking_once() -> None:
 def test_a_parked_task_may_wait_for_nobody_knows_how_long() -> None:
     """When nobody knows when to look again, none is said."""
     decision = park(placed_task(), "budget", "used up", NOON)
-    assert decision.facts == (TaskParked(code="budget", reason="used up", run=1),)
+    assert decision.facts == (TaskParked(code="budget", reason="used up", run=1, left_micro_usd=decision.task.left),)
     assert waits_for(decision.task) == ("budget", NOON, None)
 
 
@@ -84,7 +86,9 @@ def test_a_parked_task_goes_on_as_its_next_run() -> None:
     """Resuming counts the run, adds the money that was granted, and forgets that the task waited."""
     task = parked(documents=2).model_copy(update={"spent": 7, "lines": 3})
     decision = resume(task, "granted", more=500)
-    assert decision.facts == (TaskResumed(reason="granted", run=2, budget_micro_usd=task.budget + 500),)
+    assert decision.facts == (
+        TaskResumed(reason="granted", run=2, budget_micro_usd=task.budget + 500, left_micro_usd=task.left + 500),
+    )
     after = decision.task
     assert (after.status, after.run, after.budget) == (Status.ADMITTED, 2, task.budget + 500)
     assert (after.reason, waits_for(after)) == ("", (None, None, None))
@@ -114,7 +118,9 @@ def test_a_resumed_task_can_be_parked_again() -> None:
     task = placed_task()
     for run in (1, 2, 3):
         decision = park(task, "preempted", "urgent work waits", NOON)
-        assert decision.facts == (TaskParked(code="preempted", reason="urgent work waits", run=run),)
+        assert decision.facts == (
+            TaskParked(code="preempted", reason="urgent work waits", run=run, left_micro_usd=decision.task.left),
+        )
         task = resume(decision.task, "its turn").task
     assert (task.run, task.status) == (4, Status.ADMITTED)
 

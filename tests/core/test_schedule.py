@@ -195,7 +195,7 @@ HELD = Gate(held=(NOON + 1, 0.0, 0.0))
 
 def test_background_work_gives_way_to_interactive_work() -> None:
     """A run in the background stops for interactive work that waits for its tenant's money or for its providers."""
-    assert give_way(lease(), SHORT, [], NOON) == "interactive work waits for 50 micro-USD, 20 are free"
+    assert give_way(lease(), SHORT, [], NOON) == "interactive work waits for $0.000050, and $0.000020 are free"
     assert give_way(lease(), FREE, [HELD], NOON) == "interactive work waits at the gate it could use"
     assert give_way(lease(), FREE, [HELD, HELD], NOON) == "interactive work waits at all 2 gates it could use"
 

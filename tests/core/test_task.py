@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shared.events.envelope import Fact
 
 FACTS = facts()
-BILLS = {"model.routed", "usage.metered", "usage.saved", "usage.corrected"}
+BILLS = {"model.routed", "model.unrouted", "usage.metered", "usage.saved", "usage.corrected"}
 ABOUT_DOCUMENTS = sorted(kind for kind, fact in FACTS.items() if hasattr(fact, "document"))
 NO_TASK_MOVE = sorted(set(product(Status, CATALOG)) - set(TASK_MOVES))
 NO_DOCUMENT_MOVE = sorted(set(product(Progress, ABOUT_DOCUMENTS)) - set(DOCUMENT_MOVES))
@@ -228,7 +228,7 @@ def test_mixed_outcomes_complete_the_task_and_are_counted(order: tuple[int, int,
     for number in order[:-1]:
         task = settle(task, ends[number]).task
     end = settle(task, ends[order[-1]]).facts[-1]
-    assert end.model_dump() == {"reviewed": 1, "failed": 2, "cost_micro_usd": 23}
+    assert end.model_dump() == {"reviewed": 1, "failed": 2, "cost_micro_usd": 23, "lines": 0}
 
 
 def test_a_task_without_any_review_failed() -> None:
