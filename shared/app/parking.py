@@ -64,7 +64,7 @@ class Wait(NamedTuple):
 
 def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
     """Decide to park the task; one whose budget is used up asks a person for what the rest of it may cost."""
-    prices = ports.policy().version
+    prices = ports.policy().price_version
     decision = tasks.park(task, wait.code, wait.reason, ports.now(), wait.until, refused=wait.refused, prices=prices)
     if wait.code != "budget" or not decision.facts:
         return decision
@@ -185,7 +185,7 @@ def _resume(ports: Ports, task: Task, source: str) -> bool:
         def decide(current: Task) -> Decision:
             if current.run != task.run:
                 return Decision(current)
-            return tasks.resume(current, reason, more=more, prices=ports.policy().version)
+            return tasks.resume(current, reason, more=more, prices=ports.policy().price_version)
 
         after = change(ports, cause, decide)
     except (Transient, Forbidden):  # a switch, a rate, a budget, a store: it waits on, and no other one waits for it

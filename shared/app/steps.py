@@ -169,7 +169,7 @@ def _note_failure(
         if stored != entry:
             return stepping.bill(current, stored, spending)
         return stepping.fail(
-            current, entry, code, str(error), final=final, spending=spending, prices=ports.policy().version
+            current, entry, code, str(error), final=final, spending=spending, prices=ports.policy().price_version
         )
 
     change(ports, cause, decide, claim=cause.id)

@@ -58,7 +58,7 @@ def submit(ports: Ports, tenant: str, person: str, submission: Submission, key: 
     except Forbidden as refusal:
         left = left_of(ports, tenant)
         asked = task.model_copy(update={"budget": _asked_for(ports, policy, submission)})
-        rejected = tasks.reject(asked, refusal.code, str(refusal), left=left, prices=ports.policy().version)
+        rejected = tasks.reject(asked, refusal.code, str(refusal), left=left, prices=ports.policy().price_version)
         made = create(ports, cause, lambda: rejected, claim=f"submit:{task.id}")
         if made.status is tasks.Status.REJECTED and _asks_for(made, submission):
             raise
@@ -129,7 +129,7 @@ def dispatch(ports: Ports, event: AnyEvent, *, source: str) -> Task | None:
     """Place a task that was admitted or goes on; other events are none of the dispatcher's business."""
     if event.type not in {"task.admitted", "task.resumed"}:
         return None
-    place = partial(tasks.place, prices=ports.policy().version)
+    place = partial(tasks.place, prices=ports.policy().price_version)
     return change(ports, Cause.of(event, source), place, claim=f"dispatch:{event.id}")
 
 
