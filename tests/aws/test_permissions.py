@@ -270,6 +270,7 @@ def use_home(cloud: Cloud) -> Callable[[], None]:
         "tasks.page": {"tenant": task.tenant, "limit": 1},
         "tasks.parked": {"limit": 1},
         "tasks.commit": {"task": moved, "expected": task.version, "events": numbered, "approvals": [settled]},
+        "tasks.note": {"events": [events[0] | {"id": "noted", "partitionkey": "limits:acme", "sequence": 1}]},
         "outbox.unsent": {"limit": 10},
         "outbox.mark_sent": {"events": events},
         "journal.find": document | {"step": "extract"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.core.ledger_planted import Plant
 
 OPERATIONS = int(os.environ.get("AGENTFABRIC_OPERATIONS", "10000"))
-OPERATIONS_TO_FIND = 2000
+OPERATIONS_TO_FIND = 3000
 STEPS = 100
 _LEAST = 60  # operations in a history of so many steps, on average
 
@@ -39,7 +39,7 @@ def test_ten_thousand_operations_leak_nothing() -> None:
 
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED.keys())
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bug that somebody might write is found by the same histories, a fifth of them at most."""
+    """Each bug that somebody might write is found by the same histories, a third of them at most."""
     plant(monkeypatch)
     some = settings(
         COMMON, max_examples=-(-OPERATIONS_TO_FIND // _LEAST), phases=(Phase.generate,), report_multiple_bugs=False

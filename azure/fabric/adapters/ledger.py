@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _ACCOUNT, _LEASE, _DRAW = "account", "lease|", "draw|"
 _LOST_RACE = frozenset({409, 412})  # it exists already; it is not as it was read
-_DUE = "RowKey gt @low and RowKey lt @high and (State eq @open or State eq @closing) and ExpiresAt le @at"
+# The SDK finds parameters between blanks, and nowhere else.
+_DUE = "RowKey gt @low and RowKey lt @high and ExpiresAt le @at and ( State eq @open or State eq @closing )"
 
 
 class TableLedger:
