@@ -21,6 +21,7 @@ from shared.app.commit import relay
 from shared.app.leases import charged
 from shared.app.parking import resume_due
 from shared.app.tasks import cancel, dispatch
+from shared.core.policy import Policy
 from shared.errors import Permanent
 from tests.app.faults import Rivalry
 from tests.app.world import OWNER, SOURCE, World
@@ -260,27 +261,28 @@ def test_nothing_is_left_over_when_nobody_comes_back() -> None:
         assert {(book.settled, book.open) for book in account.books.values()} == {(sum(bill), 0)}
 
 
-def repriced(world: World) -> str:
-    """Put other prices in force, and return the name of those before."""
-    before = world.ports.policy()
+def dearer(policy: Policy) -> Policy:
+    """Return the policy at other prices."""
     candidates = {
-        name: one.model_copy(update={"tokens_out": one.tokens_out * 50}) for name, one in before.candidates.items()
+        name: one.model_copy(update={"tokens_out": one.tokens_out * 50}) for name, one in policy.candidates.items()
     }
-    after = before.model_copy(update={"candidates": candidates, "version": "other prices"})
-    world.ports = replace(world.ports, policy=lambda: after)
-    return before.version
+    said = {name: getattr(policy, name) for name in Policy.model_fields}
+    return Policy.model_validate(said | {"candidates": candidates})
 
 
 def test_a_call_is_billed_at_the_prices_it_was_made_at() -> None:
     """Prices that change between a call and its bill are not the ones that the bill names; a later call has those."""
     seen = set()
     for story in deaths("pay-again"):
-        before = repriced(story.world)
+        policy = story.world.ports.policy()
+        other = dearer(policy)
+        story.world.ports = replace(story.world.ports, policy=lambda: other)  # noqa: B023  called before the next one
         story.classified()
         story.bill()
         metered = [one for one in story.world.published(story.task.id) if one.type == "usage.metered"]
         versions = list({event.id: event.data.price_version for event in metered}.values())  # some were sent twice
-        expected = {"not made": ["other prices"], "not known": [before, "other prices"], "known": [before]}
+        before, after = policy.price_version, other.price_version
+        expected = {"not made": [after], "not known": [before, after], "known": [before]}
         assert versions == expected[story.end]
         seen.add(story.end)
     assert seen == {"not made", "not known", "known"}
@@ -295,10 +297,10 @@ def test_prices_that_change_while_a_call_is_out_are_not_its_own() -> None:
         policy = world.ports.policy()
         told: list[str] = []
         models: Any = Rivalry(world.models, lambda: told.append("new"))
-        newer = policy.model_copy(update={"version": "other prices"})
+        newer = dearer(policy)
         world.ports = replace(world.ports, models=models, policy=lambda: newer if told else policy)
         world.step(task, "classify", results)
         (used,) = [event.data for event in world.published(task.id) if event.type == "usage.metered"]
         (drawn,) = ledger.draws_of(world.ports, world.lease(task))
         assert told == ["new"]
-        assert used.price_version == drawn.price_version == policy.version
+        assert used.price_version == drawn.price_version == policy.price_version != newer.price_version
