@@ -98,7 +98,7 @@ def amazon() -> Ports:
     from shared.models.lexical import Lexical  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
-    table = os.environ["TABLE_NAME"]
+    table, log_stream = os.environ["TABLE_NAME"], os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", "")  # each has its own
     dynamo, sqs = client("dynamodb"), client("sqs")
     settings = DynamoSettings(dynamo, table)
     seed = seeded(os.environ["TENANTS"])
@@ -126,7 +126,7 @@ def amazon() -> Ports:
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),
         cache=DynamoCache(dynamo, table),
-        learned=Learned(seat_of(os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""))),  # no two environments share one
+        learned=Learned(seat_of(log_stream), lambda: policy().breaker.breaker),
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,

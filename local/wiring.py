@@ -91,7 +91,7 @@ def embedded(
         records=SqliteRecords(database),
         ledger=SqliteLedger(database),
         cache=SqliteCache(database),
-        learned=Learned(),
+        learned=Learned(breaker=lambda: policy().breaker.breaker),
         settings=Recent(settings, now),
         policy=policy,
         now=now,

@@ -82,6 +82,7 @@ def home() -> Ports:
     web = Web(_HOME_SECONDS)
     there = homes.Home(web, os.environ["HOME_URL"], _token(web))
     settings, seed = HomeSettings(there), _seed()
+    policy = stored(settings, lambda: seed, _now, _log.error)
     return Ports(
         tasks=homes.HomeTasks(there),
         outbox=homes.HomeOutbox(there),
@@ -94,9 +95,9 @@ def home() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=HomeLedger(there),
         cache=None,
-        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", ""))),
+        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", "")), lambda: policy().breaker.breaker),
         settings=Recent(settings, _now),
-        policy=stored(settings, lambda: seed, _now, _log.error),
+        policy=policy,
         now=_now,
         spans=spans(),
     )
@@ -154,7 +155,7 @@ def storage() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=TableLedger(table),
         cache=TableCache(table),
-        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", ""))),
+        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", "")), lambda: policy().breaker.breaker),
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,

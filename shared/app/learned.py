@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from threading import Lock
 from types import MappingProxyType
 
 from shared.core import gate, health
 from shared.core.gate import Gate
-from shared.core.health import WELL, Health, Outcome
+from shared.core.health import BREAKER, WELL, Breaker, Health, Outcome
 from shared.core.routing import Route
 
 _MINUTE = 60.0
@@ -22,10 +22,13 @@ def seat_of(process: str) -> float:
 
 
 class Learned:
-    """Health and gate per deployment. `seat`, from 0 to 1, is this process's place among those that wait."""
+    """Health and gate per deployment. `seat`, from 0 to 1, is this process's place among those that wait.
 
-    def __init__(self, seat: float = 0.0) -> None:
-        self._seat = seat
+    `breaker` says when one that fails is left alone.
+    """
+
+    def __init__(self, seat: float = 0.0, breaker: Callable[[], Breaker] = lambda: BREAKER) -> None:
+        self._seat, self._breaker = seat, breaker
         self._health: dict[str, Health] = {}
         self._gates: dict[str, Gate] = {}
         self._lock = Lock()
@@ -41,19 +44,21 @@ class Learned:
 
     def enter(self, route: Route, now: float, rank: int) -> float:
         """Let a call through and return 0, or the seconds to wait."""
+        breaker = self._breaker()
         with self._lock:
             before = self._gates.get(route.name) or Gate(limit=route.per_second)
             self._gates[route.name], wait = gate.allow(before, now, rank)
             if not wait:
-                self._health[route.name] = health.begin(self._health.get(route.name, WELL), now)
+                self._health[route.name] = health.begin(self._health.get(route.name, WELL), now, breaker)
             if len(self._health) > _MOST:
                 self._forget(route.name)
             return wait
 
     def leave(self, route: Route, outcome: Outcome, now: float) -> None:
         """Learn from a call's end."""
+        breaker = self._breaker()
         with self._lock:
-            self._health[route.name] = health.observe(self._health.get(route.name, WELL), outcome, now)
+            self._health[route.name] = health.observe(self._health.get(route.name, WELL), outcome, now, breaker)
             before = self._gates.get(route.name) or Gate(limit=route.per_second)
             limit = outcome.quota.requests_limit if outcome.quota else None
             if limit:

@@ -74,7 +74,7 @@ def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
 
 
 def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
-    flow, now = workflow(task.workflow), ports.now()
+    flow, rule, now = workflow(task.workflow), ports.policy().more_budget.approval, ports.now()
     unsettled = sum(done not in tasks.SETTLED for done in task.progress)
     zone = tenant_policy(ports.tenants, task.tenant).data_zone
     amount = worst_case(ports.policy(), flow.steps, zone) * unsettled
@@ -88,10 +88,10 @@ def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
         name="more budget",
         reason=reason,
         digest="",
-        policy=flow.budget_policy,
+        policy=rule,
         requested_by=task.submitted_by,
         requested_at=now,
-        deadline=now + timedelta(seconds=flow.budget_policy.levels[0].wait),
+        deadline=now + timedelta(seconds=rule.levels[0].wait),
         about="budget",
         amount=amount,
     )

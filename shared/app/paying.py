@@ -67,6 +67,7 @@ def models_for(ports: Ports, purse: LeasePurse, step: Step, *, cacheable: bool) 
         and tenant.cache
         and any(one.provider != "extractive" for one in policy.candidates.values()),
         alike=tenant.semantic_threshold if tenant.semantic_cache else 0.0,
+        keep_seconds=policy.answers.keep_seconds,
         task=task.id,
         within=spans.attempt(purse.entry, task.run),
     )

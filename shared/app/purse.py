@@ -81,7 +81,7 @@ class Terms:
     """For whom and how well a step's questions are to be answered.
 
     `sla_ms` of 0 asks for no speed; `hard` is worth a second call. `attempt` counts the step's attempts. `alike` is how
-    similar a text must be to share an earlier one's answer, 0: none may.
+    similar a text must be to share an earlier one's answer, 0: none may. Answers are kept for `keep_seconds`.
     Unless it `pays_again`, nobody else is asked after a call whose end is not known.
     """
 
@@ -99,5 +99,6 @@ class Terms:
     pays_again: bool = True
     cacheable: bool = False
     alike: float = 0.0
+    keep_seconds: float = 86_400.0
     task: str = ""
     within: str = ""  # what the calls' spans are a part of

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from shared.ports import Ports, Setting, Settings
 
 EVERY = timedelta(seconds=0.5)
-_LOOKS = 1.0  # seconds
+LOOKS = 1.0  # seconds
 _Row = TypeVar("_Row")
 
 
 def looked(ports: Ports, name: str, find: Callable[[], Sequence[_Row]]) -> Sequence[_Row]:
     """Return what a query found a second ago at most, whoever asked; `name` says which query it is."""
     now, kept = ports.now().timestamp(), ports.looks.get(name)
-    if kept is not None and 0 <= now - kept.at < _LOOKS:
+    if kept is not None and 0 <= now - kept.at < LOOKS:
         return cast("Sequence[_Row]", kept.found)
     found = find()
     ports.looks[name] = Look(now, found)

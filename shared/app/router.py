@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from shared.ports import Cache, Learned, Models, Nearby, Spans
 
 _LOG = logging.getLogger(__name__)
-_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Router:
 
     def _asked(self, cache: Cache, name: str, prompt: Prompt, purse: Purse, terms: Terms) -> Completion:
         completion, cost = self._question(prompt, purse, terms).answered()
-        self._keep(cache, name, terms.tenant, caching.kept(completion, cost))
+        self._keep(cache, name, terms, caching.kept(completion, cost))
         return completion
 
     def _place(self, prompt: Prompt, terms: Terms) -> Place | None:
@@ -113,9 +112,9 @@ class Router:
         purse.note(_saved(terms, found, cost, "cache", similarity))
         return found
 
-    def _keep(self, cache: Cache, name: str, tenant: str, text: str) -> None:
+    def _keep(self, cache: Cache, name: str, terms: Terms, text: str) -> None:
         try:
-            cache.put(tenant, name, text, self._moment() + _KEPT)
+            cache.put(terms.tenant, name, text, self._moment() + timedelta(seconds=terms.keep_seconds))
         except Transient as down:
             _LOG.warning("the cache of answers is not written: %s", down)
 

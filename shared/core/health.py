@@ -6,14 +6,27 @@ from typing import Literal, NamedTuple
 
 from shared.core.completion import Quota
 
-_TRIPS_AT = 5  # failures in a row
 _PROBES = 1  # calls that try out a deployment at a time
-_PROBE_LASTS = 60.0  # seconds; one that never reported back does not block the next
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
+_MOST_DOUBLED = 60  # times; no pause is that long
 _WEIGHT = 0.1  # of the latest call in what is measured
 _TOLD = 1.0  # a quota told to be back in less than this is not worth refusing for
 
 End = Literal["answered", "bad-answer", "throttled", "failed", "refused"]
+
+
+class Breaker(NamedTuple):
+    """When a deployment that fails is left alone, and for how many seconds, each time twice as long as the last.
+
+    A probe that has not reported back after `probe_seconds` does not block the next.
+    """
+
+    failures: int = 5  # in a row
+    first_pause: float = 5.0
+    longest_pause: float = 60.0
+    probe_seconds: float = 60.0
+
+
+BREAKER = Breaker()
 
 
 class Outcome(NamedTuple):
@@ -71,16 +84,16 @@ def against(health: Health, tokens: int, now: float) -> tuple[str, float]:
     return "", 0.0
 
 
-def begin(health: Health, now: float) -> Health:
+def begin(health: Health, now: float, breaker: Breaker = BREAKER) -> Health:
     """Note a call on its way; behind an open breaker it is a probe."""
     left = health.requests_left - 1 if health.requests_left > 0 else health.requests_left
     if health.breaker == "closed":
         return health if left == health.requests_left else health._replace(requests_left=left)
     probes = 1 if now >= health.retry_at else health.probes + 1
-    return health._replace(breaker="half-open", probes=probes, retry_at=now + _PROBE_LASTS, requests_left=left)
+    return health._replace(breaker="half-open", probes=probes, retry_at=now + breaker.probe_seconds, requests_left=left)
 
 
-def observe(health: Health, outcome: Outcome, now: float) -> Health:
+def observe(health: Health, outcome: Outcome, now: float, breaker: Breaker = BREAKER) -> Health:
     """Learn from a call's end."""
     if outcome.quota is not None:
         health = _told(health, outcome.quota, now)
@@ -93,7 +106,7 @@ def observe(health: Health, outcome: Outcome, now: float) -> Health:
         case "refused":
             return health._replace(probes=max(0, health.probes - 1))
         case "failed":
-            return _failed(health, outcome, now)
+            return _failed(health, outcome, now, breaker)
 
 
 def _answered(health: Health, outcome: Outcome, now: float) -> Health:
@@ -112,15 +125,17 @@ def _answered(health: Health, outcome: Outcome, now: float) -> Health:
     )
 
 
-def _failed(health: Health, outcome: Outcome, now: float) -> Health:
+def _failed(health: Health, outcome: Outcome, now: float, breaker: Breaker) -> Health:
     failures = health.failures + 1
     success = _moved(health.success, 0.0)
     until = max(health.closed_until, now + outcome.retry_after) if outcome.retry_after else health.closed_until
-    if health.breaker == "closed" and failures < _TRIPS_AT:
+    if health.breaker == "closed" and failures < breaker.failures:
         return health._replace(failures=failures, success=success, closed_until=until)
     if health.breaker == "open":  # it was on its way when the breaker opened: that says nothing new
         return health._replace(failures=failures, success=success, closed_until=until)
-    pause = max(outcome.retry_after, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**health.trips))
+    pause = max(
+        outcome.retry_after, min(breaker.longest_pause, breaker.first_pause * 2 ** min(health.trips, _MOST_DOUBLED))
+    )
     return health._replace(
         breaker="open",
         failures=failures,

@@ -13,7 +13,9 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.core.approval import ApprovalPolicy, Level
 from shared.core.buckets import Rate
+from shared.core.health import BREAKER, Breaker
 from shared.core.ledger import Limits
 from shared.core.routing import EMBEDDED, Candidate, Route, embedded, routes
 from shared.events.ids import Tenant
@@ -23,6 +25,7 @@ PRIORITIES: tuple[Priority, ...] = ("interactive", "standard", "background")  # 
 OnUnknown = Literal["pay-again", "ask", "fail"]
 Amount = Annotated[int, Field(gt=0, le=10**15)]
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
+_Role = Annotated[str, Field(min_length=1, max_length=64)]
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 _PRICED = {"tokens_in", "tokens_out"}
 _SHAPING = {"provider", "model", "region", "url", "context", "abilities", "data_zone", "quality"}
@@ -160,6 +163,54 @@ def digest_of(said: object) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
+class Answers(BaseModel):
+    """For how long an answer that was paid for is given again to the same question."""
+
+    model_config = _STRICT
+
+    keep_seconds: Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)] = 86_400.0
+
+
+class Breaking(BaseModel):
+    """When a deployment that fails is left alone: see `core.health.Breaker`."""
+
+    model_config = _STRICT
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = BREAKER.failures
+    first_pause: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = BREAKER.first_pause
+    longest_pause: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = BREAKER.longest_pause
+    probe_seconds: Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)] = BREAKER.probe_seconds
+
+    @model_validator(mode="after")
+    def _in_their_order(self) -> Self:
+        if self.first_pause > self.longest_pause:
+            raise ValueError("the first pause is not longer than the longest")
+        return self
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """The same, as decisions read it."""
+        return Breaker(self.failures, self.first_pause, self.longest_pause, self.probe_seconds)
+
+
+class MoreBudget(BaseModel):
+    """Who may grant more money to a run whose budget is used up, and for how many seconds it waits for that.
+
+    With `four_eyes` it is not whoever submitted it.
+    """
+
+    model_config = _STRICT
+
+    approvers: Annotated[tuple[_Role, ...], Field(min_length=1)] = ("owner",)
+    seconds: Annotated[int, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
+    four_eyes: bool = False
+
+    @cached_property
+    def approval(self) -> ApprovalPolicy:
+        """The same, as approvals are decided by."""
+        return ApprovalPolicy(levels=(Level(approvers=self.approvers, wait=self.seconds),), four_eyes=self.four_eyes)
+
+
 class Policy(BaseModel):
     """Everything operators decide. `text` is what it was made of, and `version` a digest of that.
 
@@ -174,6 +225,9 @@ class Policy(BaseModel):
     candidates: Mapping[str, Candidate] = Field(default_factory=lambda: {EMBEDDED: embedded()}, min_length=1)
     classes: Classes = Classes()
     runs: Runs = Runs()
+    answers: Answers = Answers()
+    breaker: Breaking = Breaking()
+    more_budget: MoreBudget = MoreBudget()
     on_unknown: OnUnknown = "pay-again"
 
     @cached_property

@@ -89,8 +89,6 @@ class Workflow:
     `max_documents` keeps a cancellation, which withdraws an approval per document, within the hundred rows of a
     DynamoDB or Azure Tables transaction (two rows an approval).
 
-    Who may grant a run more money, and how long it waits for that, is `budget_policy`'s to say.
-
     A review that waits runs each document's pipeline as a whole by `pipeline_retry`, for minutes: a home store that is
     restarted is no document's fault. What it then writes it tries by `bookkeeping_retry`, for hours: giving up would
     leave a document without an ending.
@@ -101,9 +99,6 @@ class Workflow:
     checkpoint: Checkpoint
     max_documents: int = 40
     timeout: int = 240
-    budget_policy: ApprovalPolicy = field(
-        default_factory=lambda: ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * DAY),))
-    )
     pipeline_retry: Retry = field(default_factory=lambda: Retry(attempts=10, max_interval=60.0))
     bookkeeping_retry: Retry = field(
         default_factory=lambda: Retry(attempts=60, interval=2.0, backoff=2.0, max_interval=600.0)

@@ -124,11 +124,15 @@ def test_what_is_not_cacheable_is_not_kept() -> None:
     assert at.model.calls == 2
 
 
-def test_an_answer_expires() -> None:
-    """After a day the question is asked again."""
+@pytest.mark.parametrize("seconds", [86_400.0, 60.0])
+def test_an_answer_expires(seconds: float) -> None:
+    """When the time is over for which operators have answers kept, the question is asked again."""
     at = Stage()
+    at.ask(keep_seconds=seconds)
+    at.clock += seconds - 1
     at.ask()
-    at.clock += 86_401
+    assert at.model.calls == 1
+    at.clock += 2
     at.ask()
     assert at.model.calls == 2
 

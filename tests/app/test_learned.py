@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shared.app.learned import Learned
 from shared.core.completion import Quota
-from shared.core.health import Outcome
+from shared.core.health import Breaker, Outcome, against
 from shared.core.routing import Candidate, Route, routes
 
 ONE = routes([Candidate(name="one", provider="openai", model="m", tokens_in=1, tokens_out=1)])[0]
@@ -57,3 +57,14 @@ def test_the_known_limit_of_a_candidate_is_its_gates() -> None:
     learned = Learned()
     learned.leave(route, Outcome("throttled", retry_after=60.0), 0.0)
     assert learned.gate("one").limit == 3.0
+
+
+def test_operators_say_when_a_deployment_is_left_alone() -> None:
+    """The breaker goes by the policy in force at each call, not by the one that the process began with."""
+    known = [Breaker(failures=1, first_pause=9.0)]
+    learned = Learned(breaker=lambda: known[-1])
+    learned.leave(ONE, Outcome("failed"), 0.0)
+    assert against(learned.health["one"], 0, 0.0) == ("breaker open", 9.0)
+    known.append(Breaker(failures=1, first_pause=2.0, probe_seconds=30.0))
+    assert learned.enter(ONE, 9.0, 0) == 0
+    assert against(learned.health["one"], 0, 9.0) == ("being probed", 30.0)

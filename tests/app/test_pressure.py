@@ -17,6 +17,7 @@ from shared.core.routing import Candidate, Route, routes
 from shared.core.schedule import Load
 from shared.core.task import Status
 from shared.errors import Throttled
+from shared.ports import Change
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,11 +52,7 @@ def parked(world: World, priority: Priority, since: datetime, seconds: float = 9
             "version": task.version + 1,
         }
     )
-    with world.database.transaction() as connection:
-        connection.execute(
-            "UPDATE tasks SET version = ?, body = ? WHERE id = ?", (waiting.version, waiting.model_dump_json(), task.id)
-        )
-        connection.execute("INSERT INTO parked VALUES (?, ?, ?)", (TENANT, task.id, waiting.in_line))
+    world.ports.tasks.commit(Change(waiting, task.version, ()))
 
 
 def granted(world: World, priority: Priority) -> str:

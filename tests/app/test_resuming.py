@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,9 @@ from shared.app.approvals import budget_approval_id, decide_approval
 from shared.app.leases import lease_id
 from shared.app.parking import next_due, resume_due, sweep
 from shared.app.tasks import cancel, dispatch
-from shared.core.approval import Vote
+from shared.core.approval import Person, Vote
 from shared.core.draws import DrawAsk
-from shared.core.policy import Policy
+from shared.core.policy import MoreBudget, Policy
 from shared.errors import Forbidden, Permanent, Throttled
 from shared.ports import Change
 from tests.app.faults import Rivalry
@@ -245,3 +246,17 @@ def test_a_refused_key_that_comes_again_holds_no_money(world: World) -> None:
         world.submit("Pass it on. Keep the notice.")
     assert world.ports.ledger.account(TENANT).version == 0
     assert list(world.ports.ledger.leases(TENANT, limit=1)) == []
+
+
+def test_operators_say_who_grants_more_money(world: World) -> None:
+    """The approvers, their time and whether the submitter may be one of them are the policy's of that moment."""
+    rule = MoreBudget(approvers=("treasurer",), seconds=3600, four_eyes=True)
+    policy = world.ports.policy().model_copy(update={"more_budget": rule})
+    world.ports = replace(world.ports, policy=partial(Policy.model_copy, policy))
+    task = without_money(world)
+    asked = world.ports.approvals.find(TENANT, budget_approval_id(task))
+    assert (asked.approvers, asked.deadline - asked.requested_at) == (("treasurer",), timedelta(hours=1))
+    for who, name in ((OWNER, "cid"), (Person(name="ann", roles=("treasurer",)), "ann")):
+        with pytest.raises(Permanent, match=name):
+            world.vote(asked, by=who)
+    assert world.vote(asked, by=Person(name="tim", roles=("treasurer",))).status == "approved"

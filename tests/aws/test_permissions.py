@@ -17,7 +17,7 @@ from aws.handlers import dispatch, failure, forward, home, ingress, operator, pu
 from local import asl
 from local.clock import VirtualClock
 from providers.deployments import Deployments
-from shared.app import pressure
+from shared.app import recent
 from shared.app.approvals import request_approval
 from shared.app.commit import change
 from shared.app.parking import Wait, park
@@ -350,7 +350,7 @@ def test_a_function_may_do_what_it_does_and_no_more(
     template: Json, cloud: Cloud, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a handler asks of other services, and Lambda for it, is what the function's policies grant."""
-    monkeypatch.setattr(pressure, "_EVERY", 0.0)  # what was looked up a moment ago is looked up here, too
+    monkeypatch.setattr(recent, "LOOKS", 0.0)  # what was looked up a moment ago is looked up here, too
     use = SCENARIOS[function](cloud)
     with cloud.needed() as needed:
         use()

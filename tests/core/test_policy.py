@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from local.policies import packaged
+from shared.core.approval import ApprovalPolicy, Level
+from shared.core.health import BREAKER
 from shared.core.policy import Classes, Policy, PriorityClass, TenantPolicy
 from shared.core.policy_text import MOST_CHARACTERS, parse, read, seeded
 from shared.errors import Permanent
@@ -98,6 +101,11 @@ def test_the_packaged_policy_is_in_order() -> None:
         (GOOD + "[candidates]", "candidates"),
         (GOOD + "[classes.interactive]\nweight = 0", "classes.interactive.weight"),
         (GOOD + "[runs]\nlease_seconds = inf", "JSON compliant"),
+        (GOOD + "[answers]\nkeep_seconds = 0", "answers.keep_seconds"),
+        (GOOD + "[breaker]\nfailures = 0", "breaker.failures"),
+        (GOOD + "[breaker]\nfirst_pause = 61", "not longer than the longest"),
+        (GOOD + "[more_budget]\napprovers = []", "more_budget.approvers"),
+        (GOOD + "[more_budget]\nseconds = 5", "more_budget.seconds"),
         (GOOD + "[runs]\nlease_seconds = 1979-05-27", "date"),
         ("x = " + "[" * 5000, "not a policy"),
         ("a." * 1500 + "a = 1", "not a policy"),
@@ -203,3 +211,12 @@ def test_no_text_is_worse_than_refused(text: str) -> None:
     policy = read(text, kept).policy
     assert policy.tenants
     assert all(one.daily_budget > 0 for one in policy.tenants.values())
+
+
+def test_the_figures_of_the_example_are_those_that_hold() -> None:
+    """What the example says of answers, breakers and grants is what holds where nothing is said."""
+    example = parse(Path("examples/policy.toml").read_text(encoding="utf-8"))
+    plain = Policy()
+    assert (example.answers, example.breaker, example.more_budget) == (plain.answers, plain.breaker, plain.more_budget)
+    assert plain.breaker.breaker == BREAKER
+    assert example.more_budget.approval == ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * 86_400),))
