@@ -23,6 +23,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "not-found": 404,
         "no-such-path": 404,
         "method-not-allowed": 405,
+        "link-over": 410,
         "already-decided": 409,
         "already-over": 409,
         "conflict": 409,

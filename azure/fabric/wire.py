@@ -13,13 +13,15 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.parse import parse_qsl
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from azure.fabric import pages
 from shared import problems
 from shared.core.approval import Person, Vote
-from shared.errors import FabricError, Permanent
+from shared.errors import FabricError, Forbidden, Permanent
 from shared.events.approval import Verdict
 from shared.events.catalog import AnyEvent, checked, explain, parse
 from shared.events.document import Sha256
@@ -36,6 +38,8 @@ MAX_DECISION = 16 * 1024
 MAX_PAGE = 100
 MAX_SHOWN = 128
 PEER = "fabric"  # the role of the fabric's own functions on other clouds
+NOTIFIER = "notifier"  # the role of the application that tells people what waits for them
+FORM = "application/x-www-form-urlencoded"
 
 # What a claim may be called: short, as Entra's v2 tokens say it, or long, as App Service maps it.
 _TENANT_CLAIMS = ("tenant", "tid", "http://schemas.microsoft.com/identity/claims/tenantid")
@@ -114,6 +118,23 @@ class Decision(BaseModel):
     comment: str = Field(default="", max_length=2000)
 
 
+class Choice(BaseModel):
+    """What the page of a link posts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    verdict: Verdict
+    comment: str = Field(default="", max_length=2000)
+
+
+class Holder(BaseModel):
+    """Whom a link is for; nobody named: the caller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    person: Person | None = None
+
+
 def decoded(value: Any) -> Any:  # noqa: ANN401  any JSON value
     """Return a durable input as it was meant: some clients deliver an object, others its JSON text."""
     return json.loads(value) if isinstance(value, str) else value
@@ -136,6 +157,33 @@ def vote_of(request: func.HttpRequest, person: Person) -> Vote:
     """Return the caller's vote; Permanent when the body is not exactly a decision."""
     said = checked(Decision, load_object(body_of(request, MAX_DECISION)))
     return Vote(verdict=said.verdict, by=person, digest=said.digest, comment=said.comment)
+
+
+def choice_of(request: func.HttpRequest) -> Choice:
+    """Return what a page's form says; Permanent when it is not exactly that form."""
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != FORM:
+        raise Permanent(f"only {FORM} is taken", where="headers.content-type")
+    try:
+        body = body_of(request, MAX_DECISION).decode("ascii")
+        said = parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=2)
+    except ValueError as error:
+        raise Permanent("this is no form of ours", where="body") from error
+    if len(dict(said)) != len(said):
+        raise Permanent("a field stands twice", code="duplicate-key", where="body")
+    return checked(Choice, dict(said))
+
+
+def holder_of(request: func.HttpRequest, *, vouched: bool) -> Caller:
+    """Return whom a link is asked for: the caller, or a person whom a notifier names."""
+    body = body_of(request, MAX_DECISION)
+    asked = checked(Holder, load_object(body) if body else {})
+    if asked.person is None:
+        return caller_of(request.headers, vouched=vouched)
+    header = request.headers.get(PRINCIPAL)
+    claims = _claims(header) if vouched and header else {}
+    if not _has_role(claims, NOTIFIER):
+        raise Forbidden(f"only the role {NOTIFIER!r} may ask for somebody else's link")
+    return Caller(_needed(claims, _TENANT_CLAIMS, "tenant"), asked.person)
 
 
 def page_of(request: func.HttpRequest) -> tuple[int, str]:
@@ -172,7 +220,7 @@ def tenant_spoken_for(headers: Mapping[str, str], *, vouched: bool) -> str | Non
     header = headers.get(PRINCIPAL)
     if vouched and header:
         claims = _claims(header)
-        if any(PEER in claims.get(kind, ()) for kind in ("@role", *_ROLE_CLAIMS)):
+        if _has_role(claims, PEER):
             return None
     return caller_of(headers, vouched=vouched).tenant
 
@@ -213,6 +261,10 @@ def _is_application(claims: dict[str, list[str]]) -> bool:
     return subject is not None and subject == _first(claims, _OBJECT_CLAIMS)
 
 
+def _has_role(claims: dict[str, list[str]], role: str) -> bool:
+    return any(role in claims.get(kind, ()) for kind in ("@role", *_ROLE_CLAIMS))
+
+
 def _needed(claims: dict[str, list[str]], kinds: tuple[str, ...], what: str) -> str:
     found = _first(claims, kinds)
     if found is None:
@@ -237,6 +289,17 @@ def answered(work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
         return problem(error)
 
 
+def paged(work: Callable[[], pages.Page]) -> func.HttpResponse:
+    """Return the page that `work` makes, or one that says why there is none."""
+    try:
+        made = work()
+    except Exception as error:  # noqa: BLE001  the door: whatever it is, the person gets a page and the log its place
+        details = problems.problem(_understood(error))
+        made = pages.refusal(details["status"], details["detail"])
+    kind = {"mimetype": "text/html", "charset": "utf-8"}
+    return func.HttpResponse(made.html, status_code=made.status, headers=pages.HEADERS, **kind)
+
+
 async def answered_later(work: Awaitable[func.HttpResponse]) -> func.HttpResponse:
     """Return what `work` answers, or its failure as a problem."""
     try:
@@ -247,12 +310,17 @@ async def answered_later(work: Awaitable[func.HttpResponse]) -> func.HttpRespons
 
 def problem(error: Exception) -> func.HttpResponse:
     """Return a failure as problem details (RFC 9457); an unexpected one leaves its internals in the log."""
-    if not isinstance(error, FabricError):
-        note(error)
-        error = Permanent("something went wrong here; the log knows more", code="internal")
-    details = problems.problem(error)
-    said, status, headers = json.dumps(details), details["status"], dict(problems.retry_after(error))
+    known = _understood(error)
+    details = problems.problem(known)
+    said, status, headers = json.dumps(details), details["status"], dict(problems.retry_after(known))
     return func.HttpResponse(said, status_code=status, headers=headers, mimetype=problems.MEDIA_TYPE)
+
+
+def _understood(error: Exception) -> FabricError:
+    if isinstance(error, FabricError):
+        return error
+    note(error)
+    return Permanent("something went wrong here; the log knows more", code="internal")
 
 
 def note(error: Exception) -> None:

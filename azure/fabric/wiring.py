@@ -7,6 +7,7 @@ HOME_TOKEN         file:///… or http://127.0.0.1:…, where a token is found i
 AGENTFABRIC_AUTH   `none` believes identity headers without App Service authentication; for one machine, on loopback
 EGRESS             networks, such as 10.1.0.0/16, where models may be asked besides the public internet
 OTEL_EXPORTER_OTLP_ENDPOINT and what belongs to it: see providers/otlp.py
+APPROVAL_LINK_KEYS base64, 32 bytes each: the first seals approval links, all open them; without one there are none
 PIPELINES          "module:callable" yields the way to AWS; only where the home is here
 """
 
@@ -58,6 +59,13 @@ def identity_is_vouched_for() -> bool:
     if os.environ.get("AGENTFABRIC_AUTH") == "none":
         return True
     return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+def link_keys() -> tuple[bytes, ...]:
+    """Return the keys of approval links; without one there are none."""
+    from shared.core.links import keys_in  # noqa: PLC0415  loads when it is needed
+
+    return keys_in(os.environ.get("APPROVAL_LINK_KEYS", ""))
 
 
 def refuse_objects_in_json() -> None:

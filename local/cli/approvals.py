@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from local.cli.doors import Azure, Place, Where, doors
+from local.cli.doors import Azure, Doors, Place, Where, doors
 from local.cli.shared import (
     DONE,
     FAILED,
@@ -46,6 +46,9 @@ def approvals(
     where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print a link by which you decide it, once, within a day.")
+    ] = False,
 ) -> None:
     """List the decisions that wait for a human, or show one of them whole."""
     from local.listings import print_approval, print_approvals  # noqa: PLC0415
@@ -53,6 +56,9 @@ def approvals(
     speaker = Speaker(person, role)
     with doors(home, where) as to:
         pending = _pending(to.azure, speaker)
+        if link:
+            typer.echo(_linked(to, speaker, _only(pending, approval)["id"]))
+            return
     shown = [_only(pending, approval)] if approval else pending
     if as_json:
         for one in shown:
@@ -61,6 +67,14 @@ def approvals(
         print_approval(shown[0], where.words)
     else:
         print_approvals(shown, where.words)
+
+
+def _linked(to: Doors, speaker: Speaker, approval: str) -> str:
+    """Return a link for the speaker, where something is there to follow it to."""
+    if not to.address:
+        raise Stop("nothing serves links in this process; --stack emulators, or a function app, does", USAGE)
+    asked = to.azure.call("POST", f"/api/approvals/{approval}/link", person=speaker.name, roles=speaker.roles)
+    return f"{to.address}{accepted(*asked)['path']}"
 
 
 def approve(  # noqa: PLR0913  what a person can say is what the verb takes

@@ -83,7 +83,7 @@ class Doors:
 
     `settle` takes a person's decision to skip a number; `letters` are this machine's own dead ones; `documents` opens
     where documents lie, and `bring` puts one there; `go_on` lets the work go on that was set free, where nobody else
-    does.
+    does; `address` is where a person can follow a link to, if anywhere.
     """
 
     azure: Azure
@@ -94,6 +94,7 @@ class Doors:
     documents: Callable[[], AbstractContextManager[Documents]]
     bring: Callable[[Item, Documents], Item]
     go_on: Callable[[], None]
+    address: str = ""
 
 
 @contextmanager
@@ -207,6 +208,7 @@ def _of_the_stack(home: Path) -> Doors:
         documents=client.documents,
         bring=uploaded,
         go_on=lambda: None,
+        address=client.address,
     )
 
 

@@ -31,6 +31,11 @@ class Client:
         self._facts = facts
         self._tokens: dict[tuple[str, str], str] = {}
 
+    @property
+    def address(self) -> str:
+        """Where the Functions host is."""
+        return self._fact("FUNCTIONS_URL")
+
     def call_api(
         self,
         method: str,

@@ -86,6 +86,7 @@ def decide_approval(ports: Ports, tenant: str, approval: str, said: Vote, *, sou
     Raises Forbidden for people who may not decide, Permanent when it was decided otherwise, expired, or is
     about other content than was shown.
     """
+    said = said.model_copy(update={"policy": ports.policy().version})
     ruled = _rule(
         ports,
         tenant,

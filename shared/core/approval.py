@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -61,7 +62,10 @@ class Person(BaseModel):
 
 
 class Vote(BaseModel):
-    """A person's request to decide; `digest` is of what they were shown."""
+    """A person's request to decide; `digest` is of what they were shown.
+
+    `link` names the link by which it came, `policy` the version of the policy that was in force.
+    """
 
     model_config = _FROZEN
 
@@ -69,6 +73,8 @@ class Vote(BaseModel):
     by: Person
     digest: str
     comment: str = Field(default="", max_length=2000)
+    link: str = ""
+    policy: str = ""
 
 
 class Approval(BaseModel):
@@ -194,8 +200,8 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
     """
     due = tick(approval, now)
     approval = due.approval
-    _check_voter(approval, said)
-    if said.digest != approval.digest:
+    check_voter(approval, said.by)
+    if not compare_digest(said.digest.encode(), approval.digest.encode()):
         raise Permanent("the content changed since it was shown; look again", code="stale-digest", where="digest")
     if approval.status != "pending" or _cast(approval, said.by) is not None:
         return _answer_again(due, said)
@@ -203,11 +209,12 @@ def vote(approval: Approval, said: Vote, now: datetime) -> Ruling:
     return _counted(Ruling(approval, due.facts), said)
 
 
-def _check_voter(approval: Approval, said: Vote) -> None:
-    if not set(said.by.roles) & set(approval.approvers):
-        raise Forbidden(f"{said.by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver")
-    if approval.policy.four_eyes and said.by.name == approval.requested_by:
-        raise Forbidden(f"{said.by.name} asked for this and may not decide it", code="four-eyes")
+def check_voter(approval: Approval, by: Person) -> None:
+    """Raise Forbidden for somebody who may not decide this."""
+    if not set(by.roles) & set(approval.approvers):
+        raise Forbidden(f"{by.name} is not among {', '.join(approval.approvers)}", code="unknown-approver")
+    if approval.policy.four_eyes and by.name == approval.requested_by:
+        raise Forbidden(f"{by.name} asked for this and may not decide it", code="four-eyes")
 
 
 def _answer_again(due: Ruling, said: Vote) -> Ruling:
@@ -258,5 +265,6 @@ def _counted(ruling: Ruling, said: Vote) -> Ruling:
         digest=approval.digest,
         run=approval.run,
         about=approval.about,
+        policy=said.policy,
     )
     return Ruling(approval, (*ruling.facts, fact))

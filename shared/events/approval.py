@@ -42,7 +42,7 @@ class ApprovalEscalated(Fact):
 
 
 class ApprovalDecided(Fact):
-    """A human decided. `run` lets the review that waits be found."""
+    """A human decided. `run` lets the review that waits be found; `policy` is the version that was in force."""
 
     type: ClassVar[str] = "approval.decided"
 
@@ -54,6 +54,7 @@ class ApprovalDecided(Fact):
     digest: str
     run: int
     about: About = "document"
+    policy: str = ""
 
 
 class ApprovalExpired(Fact):

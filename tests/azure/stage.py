@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from azure.fabric import names, wiring
-from azure.fabric.handlers import activities, approvals, review, start
+from azure.fabric.handlers import activities, approvals, links, review, start
 from local.durable.store import Store
 from local.functions_host.bindings import QueueInput
 from local.functions_host.host import FunctionsHost, Settings
@@ -126,8 +126,8 @@ def app() -> df.DFApp:
     """Return the function app's functions in an app of their own: an app hands them out only once."""
     wiring.refuse_objects_in_json()
     made = df.DFApp()
-    for blueprint in (start.blueprint, review.blueprint, activities.blueprint, approvals.blueprint):
-        made.register_functions(blueprint)
+    for part in (start, review, activities, approvals, links):
+        made.register_functions(part.blueprint)
     return made
 
 

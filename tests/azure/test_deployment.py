@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FUNCTIONS = {
     *("on_review_message", "post_review", "list_approvals", "get_approval", "decide"),
+    *("make_link", "look_link", "decide_link"),
     *(names.REVIEW, names.REVIEW_DOCUMENT, names.APPROVAL_CHECKPOINT),
     *(names.RUN_PIPELINE, names.FAIL_DOCUMENT, names.REQUEST_APPROVAL, names.CHECK_APPROVAL, names.RECORD_DOCUMENT),
 }

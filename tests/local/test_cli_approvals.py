@@ -110,3 +110,10 @@ def test_nothing_of_a_whole_approval_is_cut_off(shell: Shell) -> None:
     told = "".join(shell.type("approvals", bill["approval"]).out.split())
     assert "…" not in told
     assert "".join(bill["entity"].split()) in told.replace("entity", "")
+
+
+def test_a_link_needs_somebody_who_serves_it(shell: Shell) -> None:
+    """`approvals ID --link` in this process says that nothing would answer it, and how it would be."""
+    (bill,) = shell.run(bill=INVOICE).lines
+    told = shell.type("approvals", bill["approval"][:8], "--link")
+    assert (told.code, "--stack emulators" in told.err) == (2, True)

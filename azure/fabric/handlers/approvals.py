@@ -25,7 +25,7 @@ def list_approvals(req: func.HttpRequest) -> func.HttpResponse:
         limit, after = page_of(req)
         page = ports.approvals.pending(caller.tenant, limit=limit, after=after)
         following = page[-1].id if len(page) == limit else None
-        return answer(200, {"approvals": [_summary(approval) for approval in page], "next": following})
+        return answer(200, {"approvals": [summary(approval) for approval in page], "next": following})
 
     return answered(work)
 
@@ -36,12 +36,12 @@ def get_approval(req: func.HttpRequest) -> func.HttpResponse:
     def work() -> func.HttpResponse:
         ports, caller = _entered(req)
         approval = ports.approvals.find(caller.tenant, req.route_params["approval"])
-        return answer(200, {**_summary(approval), **_bound(ports, approval)})
+        return answer(200, {**summary(approval), **bound(ports, approval)})
 
     return answered(work)
 
 
-def _bound(ports: Ports, approval: Approval) -> dict[str, Any]:
+def bound(ports: Ports, approval: Approval) -> dict[str, Any]:
     """Return what the decision is about, its digest, and what that rests on."""
     task = ports.tasks.load(approval.tenant, approval.task)
     if approval.about == "budget":
@@ -59,7 +59,7 @@ def decide(req: func.HttpRequest) -> func.HttpResponse:
         vote = vote_of(req, caller.person)
         approval = decide_approval(ports, caller.tenant, req.route_params["approval"], vote, source=SOURCE)
         wiring.flush()
-        return answer(200, _summary(approval))
+        return answer(200, summary(approval))
 
     return answered(work)
 
@@ -71,7 +71,8 @@ def _entered(req: func.HttpRequest) -> tuple[Ports, Caller]:
     return ports, caller
 
 
-def _summary(approval: Approval) -> dict[str, Any]:
+def summary(approval: Approval) -> dict[str, Any]:
+    """Return how an approval stands."""
     shown = {
         "id",
         "about",

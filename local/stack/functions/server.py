@@ -67,7 +67,7 @@ class Server:
         try:
             answer = await asyncio.to_thread(self._invoke, request.method, str(request.url), headers, body)
         except Exception as error:  # noqa: BLE001  what a function raises is its own failure, not the server's
-            _log.warning("%s %s failed: %s", request.method, request.path, where(error))
+            _log.warning("%s %s failed: %s", request.method, _route(request.path), where(error))
             return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         return web.Response(
             status=answer.status_code,
@@ -110,6 +110,12 @@ class Server:
             await asyncio.to_thread(work)
         except Exception as error:  # noqa: BLE001  it was answered for already; the log is where to look
             _log.warning("function %s failed: %s", name, where(error))
+
+
+def _route(path: str) -> str:
+    """Return a path as a log may say it: what follows `links/` decides."""
+    before, found, _ = path.partition("/links/")
+    return before + found
 
 
 def _queue(given: Any) -> object:  # noqa: ANN401  any JSON value
