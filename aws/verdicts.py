@@ -12,7 +12,7 @@ from pathlib import PurePath
 from traceback import extract_tb
 from typing import TYPE_CHECKING, cast
 
-from aws import wire
+from aws import wire, wiring
 from aws.adapters.telemetry import Noted, count, note
 from aws.wiring import flush
 from shared.errors import FabricError, Permanent, Transient
@@ -31,6 +31,9 @@ def http(routes: Mapping[str, Callable[[Request], Json]], read: Reader = wire.re
 
     def handler(event: Json, _context: object = None) -> Json:
         try:
+            trusted = wiring.trust()
+            if trusted is not None:
+                wire.check_token(event, trusted, wiring.clock())
             request = read(event, routes)
             return routes[request.route](request)
         except FabricError as verdict:

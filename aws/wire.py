@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,8 @@ MAX_PEER_BODY = 2 * 1024 * 1024  # Lambda takes 6 MB of the envelope, in which t
 PEER = "fabric"  # what the tokens of the fabric's own functions grant, as a scope or as a role
 OPERATOR = "operator"  # the role of people who may see and change what concerns every tenant
 
+SKEW = 60.0  # seconds that two clocks may differ
+
 _WORD = re.compile(r"""[^\s\[\],"']+""")
 
 
@@ -44,6 +46,31 @@ class Identity(Caller):
     """A client: the person who asks, and the tenant that pays."""
 
     tenant: Tenant
+
+
+class Trust(NamedTuple):
+    """Whose tokens are believed, and for whom they must be meant."""
+
+    issuer: str
+    audiences: frozenset[str]
+
+    def check(self, claims: Json, now: float) -> None:
+        """Raise Forbidden (`unauthenticated`) unless these are claims of a token that holds now.
+
+        The API's authorizer has checked it already. This is for the day on which it is set up wrongly: left out,
+        another one at this route, or one that takes tokens that never expire.
+        """
+        missing = [name for name in ("iss", "aud", "exp", "iat", "sub") if not str(claims.get(name, "")).strip()]
+        if missing:
+            raise _unauthenticated(f"the token has no {', '.join(missing)}")
+        if claims["iss"] != self.issuer or not self.audiences & set(_WORD.findall(str(claims["aud"]))):
+            raise _unauthenticated("the token comes from another issuer, or is for another audience")
+        try:
+            made, ends = float(claims["iat"]), float(claims["exp"])
+        except (TypeError, ValueError) as error:
+            raise _unauthenticated("the token does not say from when until when it holds") from error
+        if not made - SKEW <= now < ends + SKEW:
+            raise _unauthenticated("the token has expired, or holds only later")
 
 
 Who = TypeVar("Who", bound=Caller)
@@ -145,6 +172,15 @@ def is_http(event: object) -> bool:
     """Tell an HTTP API's envelope from a plain invocation, which may be any JSON value."""
     context = event.get("requestContext") if isinstance(event, dict) else None
     return isinstance(context, dict) and "http" in context
+
+
+def check_token(event: Json, trust: Trust, now: float) -> None:
+    """Raise Forbidden unless the request's token is one that we trust."""
+    trust.check(_claims(event), now)
+
+
+def _unauthenticated(message: str) -> Forbidden:
+    return Forbidden(message, code="unauthenticated")
 
 
 def _claims(event: Json) -> Json:

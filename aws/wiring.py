@@ -1,6 +1,8 @@
 """Environment to ports, on AWS. Only here is the environment read, and only here are clients made.
 
 AGENTFABRIC_PORTS="module:callable" names another place that has ports: a laptop, a test.
+TRUSTED_ISSUER and TRUSTED_AUDIENCES (with commas) say whose tokens are believed behind the API's authorizer, which are
+its own settings once more; AGENTFABRIC_AUTH=none leaves it at that, on one machine.
 PROVIDER_SECRETS is the ARN of a secret: a JSON object of the variables that the policy's candidates name as their
 credentials. It is read when the first call needs one; a variable that is set here goes before.
 EGRESS names networks, such as `10.1.0.0/16`, where models may be asked besides the public internet.
@@ -28,11 +30,12 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 
 if TYPE_CHECKING:
     from aws.adapters.handover import Handover
     from aws.adapters.web import Web
+    from aws.wire import Trust
     from providers.otlp import Exporter
     from shared.ports import Ports
 
@@ -65,6 +68,23 @@ def starts() -> Starts:
 def ports() -> Ports:
     """Return the ports of this place."""
     return _factory(os.environ.get("AGENTFABRIC_PORTS", "aws.wiring:amazon"))()
+
+
+def trust() -> Trust | None:
+    """Return whose tokens are believed; None on a machine where whoever comes in may read its files anyway."""
+    from aws.wire import Trust  # noqa: PLC0415  the wire is not the wiring's to load
+
+    if os.environ.get("AGENTFABRIC_AUTH") == "none":
+        return None
+    issuer, audiences = os.environ.get("TRUSTED_ISSUER", ""), os.environ.get("TRUSTED_AUDIENCES", "")
+    if not issuer or not audiences:
+        raise Permanent("TRUSTED_ISSUER and TRUSTED_AUDIENCES are not set", code="not-configured")
+    return Trust(issuer, frozenset(one.strip() for one in audiences.split(",") if one.strip()))
+
+
+def clock() -> float:
+    """Return the time by which tokens expire, in seconds since the epoch."""
+    return time.time()
 
 
 @cache

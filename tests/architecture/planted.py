@@ -106,6 +106,13 @@ VIOLATIONS = (
         ("shared/core/policy.py", "from pathlib import Path\nPath('rules.toml').read_text()"),
     ),
     *planted(
+        purity.reaches_nothing,
+        ("shared/tools/fetch.py", "import socket"),
+        ("shared/tools/fetch.py", "def late() -> None:\n    from urllib.request import urlopen"),
+        ("shared/tools/fetch.py", "from providers.http import Pool"),
+        ("shared/tools/_shell.py", "import subprocess"),
+    ),
+    *planted(
         purity.does_nothing_at_import,
         ("aws/handlers/ingress.py", "import boto3\nclient = boto3.client('dynamodb')"),
         ("gcp/main.py", "from gcp.wiring import ports\nPORTS = ports()"),
@@ -183,6 +190,11 @@ ALLOWED = (
         ("shared/core/policy.py", "def decide(now: float) -> float:\n    return now.now()"),
         ("shared/core/ids.py", "from uuid import uuid5"),
         ("shared/app/submit.py", "import logging"),
+    ),
+    *planted(
+        purity.reaches_nothing,
+        ("shared/tools/extract.py", "from urllib.parse import urlsplit"),
+        ("providers/http.py", "import socket"),
     ),
     *planted(
         purity.does_nothing_at_import,

@@ -33,6 +33,12 @@ IMPURE_MODULES = frozenset(
         *("tempfile", "threading", "time", "urllib.request"),
     }
 )
+OUTSIDE = frozenset(
+    {
+        *("aiohttp", "asyncio", "boto3", "ctypes", "ftplib", "http", "httpx", "multiprocessing", "os", "providers"),
+        *("requests", "shutil", "smtplib", "socket", "sqlite3", "ssl", "subprocess", "urllib.request", "urllib3"),
+    }
+)
 IMPURE_NAMES = frozenset(
     {
         *("uuid.uuid1", "uuid.uuid4", "open", "print", "input", "datetime.date.today"),
@@ -76,6 +82,17 @@ def is_pure(source: Source) -> list[str]:
             for node in ast.walk(source.tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FILE_METHODS
         ),
+    ]
+
+
+def reaches_nothing(source: Source) -> list[str]:
+    """A tool has its toolbox and nothing else: no network, no process, no file, so that none can do what lasts."""
+    if source.parts[:2] != ("shared", "tools"):
+        return []
+    return [
+        source.at(node, f"imports {name}: a tool reaches documents and a model through its toolbox alone")
+        for node, name in source.imports()
+        if any(f"{name}.".startswith(f"{module}.") for module in OUTSIDE)
     ]
 
 

@@ -22,6 +22,7 @@ RULES: tuple[Callable[[Source], list[str]], ...] = (
     arrows.keeps_sdks_at_the_edge,
     purity.leaves_the_environment_to_wiring,
     purity.is_pure,
+    purity.reaches_nothing,
     purity.does_nothing_at_import,
     shape.is_short,
     shape.says_what_it_tests,

@@ -40,6 +40,7 @@ _FIXED = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": REGION,
     "POWERTOOLS_METRICS_DISABLED": "true",
+    "AGENTFABRIC_AUTH": "none",  # recorded tokens have expired
     "TENANTS": '{"local": {"max_budget": 1000000}}',
     "STREAM_NAME": "stream",
     "DOCUMENTS_BUCKET": "documents",

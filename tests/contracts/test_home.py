@@ -39,6 +39,7 @@ def account() -> Iterator[None]:
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The home serves what the test has made."""
     monkeypatch.setenv("AGENTFABRIC_PORTS", "tests.contracts.gateway:served")
+    monkeypatch.setenv("AGENTFABRIC_AUTH", "none")  # the gateway's tokens are not signed
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
 
 

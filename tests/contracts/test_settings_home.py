@@ -36,6 +36,7 @@ class TestHomeSettings(SettingsRead):
     def store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
         """A home that serves its settings."""
         monkeypatch.setenv("AGENTFABRIC_PORTS", "tests.contracts.gateway:served")
+        monkeypatch.setenv("AGENTFABRIC_AUTH", "none")  # the gateway's tokens are not signed
         monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
         none: Any = Unneeded()
         database = Database(None)

@@ -237,7 +237,7 @@ def clouds(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Clouds]:
             "REVIEWS_TOKEN": _token(folder / "reviews", token(sub="aws", roles=["fabric"])),
             "PUBSUB_URL": pubsub,
         }
-        _set(monkeypatch, {**settings, **neighbours})
+        _set(monkeypatch, {**settings, **neighbours, "AGENTFABRIC_AUTH": "none"})
         _forget(_MADE_ONCE)
         stack.callback(_forget, _MADE_ONCE)
         yield made

@@ -19,7 +19,8 @@ from tools import package
 if TYPE_CHECKING:
     from pathlib import Path
 
-STANDIN = {"AGENTFABRIC_PORTS": "standin:ports"}
+RECORDED = {"AGENTFABRIC_AUTH": "none"}  # a recorded token has expired
+STANDIN = {"AGENTFABRIC_PORTS": "standin:ports", **RECORDED}
 
 
 def sample(root: Path, name: str) -> dict[str, Any]:
@@ -146,7 +147,15 @@ def test_a_missing_dependency_is_noticed(aws_runtime: Deployed, tmp_path: Path) 
 def test_settings_that_are_missing(aws_runtime: Deployed, root: Path) -> None:
     """Without its settings the front door answers 500, and the log names the kind of error."""
     event = sample(root, "http_api.json") | {"routeKey": "GET /tasks"}
-    done = aws_runtime.tried("amazon", {"do": "call", "handler": "ingress", "event": event})
+    done = aws_runtime.tried("amazon", {"do": "call", "handler": "ingress", "event": event}, RECORDED)
     assert json.loads(done.stdout.splitlines()[-1])["answer"]["statusCode"] == 500
     noted = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert [(line["message"], line["error"]) for line in noted] == [("unforeseen", "KeyError")]
+
+
+def test_who_trusts_nobody_lets_nobody_in(aws: Deployed, root: Path) -> None:
+    """A function that was not told whose tokens to believe answers 500, whatever its authorizer let through."""
+    event = sample(root, "http_api.json") | {"routeKey": "GET /tasks"}
+    settings = {"AGENTFABRIC_PORTS": "standin:ports"}
+    answer = aws.asked("amazon", {"do": "call", "handler": "ingress", "event": event}, settings)
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (500, "not-configured")

@@ -43,7 +43,7 @@ credential = "CANARY_KEY"
 tokens_in = 1
 tokens_out = 1
 """
-# Where the content of documents is kept, on purpose: what is concluded from them with its quotes (docs/decisions.md, 12),
+# Where content of documents is kept, on purpose: what is concluded from them, with quotes (docs/decisions.md, 12),
 # in the journal, in the answers that were paid for, and in the record; on the way there in outbox and queues.
 LASTING = {"journal.body", "ledger_draws.answer", "record_audit.body"}
 PASSING = {"outbox.body", "messages.body", "blobs.content", "answers.text"}
