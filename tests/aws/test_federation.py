@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
+
+from tests.aws.formation import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,27 +16,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("aud", "sub")
 PINNED = ("StringEquals", "ForAllValues:StringEquals")
-
-
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation: its own words are read as their arguments."""
-
-
-def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-Loader.add_multi_constructor("!", _plain)
-
-
-def read(text: str) -> Any:
-    """Return a template as plain values."""
-    return yaml.load(text, Loader)  # noqa: S506  it is a SafeLoader
 
 
 def statements(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -76,9 +56,9 @@ def federated(condition: Mapping[str, Any]) -> Any:
     return {"Resources": {"Role": {"Properties": {"AssumeRolePolicyDocument": {"Statement": [trust]}}}}}
 
 
-def test_the_template_trusts_no_other_place(root: Path) -> None:
+def test_the_template_trusts_no_other_place() -> None:
     """No role of the stack can be taken on from outside its account, other than by AWS's own services."""
-    assert complaints(read((root / "template.yaml").read_text(encoding="utf-8"))) == []
+    assert complaints(read()) == []
 
 
 @pytest.mark.parametrize(
@@ -107,9 +87,9 @@ def test_other_accounts_are_seen(principal: Any) -> None:
     ]
 
 
-def test_no_setting_takes_a_static_key(root: Path) -> None:
+def test_no_setting_takes_a_static_key() -> None:
     """No parameter and no variable of the stack is made for a key: providers' keys lie in Secrets Manager."""
-    template = read((root / "template.yaml").read_text(encoding="utf-8"))
+    template = read()
     names = [*template["Parameters"], *re.findall(r'"([A-Z_]+)":', json.dumps(template["Resources"]))]
     assert [name for name in names if re.search(r"(?i)password|access_?key|secret_?key|connection_?string", name)] == []
 

@@ -6,16 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from aws import wiring
 from aws.handlers import home, ingress, operator, tool
 from local.wiring import TENANT, using
+from tests.aws.formation import read
 from tests.aws.stage import http_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.aws.stage import Json, Stage
 
 NOW = 1_800_000_000
@@ -32,7 +30,7 @@ DOORS = {
 @pytest.fixture
 def deployed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The functions as they are deployed: with a trusted issuer, and a clock."""
-    assert stage
+    del stage
     monkeypatch.delenv("AGENTFABRIC_AUTH", raising=False)
     monkeypatch.setenv("TRUSTED_ISSUER", ISSUER)
     monkeypatch.setenv("TRUSTED_AUDIENCES", f"other, {AUDIENCE}")
@@ -115,14 +113,9 @@ def test_no_tenant_can_break_a_key(tenant: str) -> None:
     assert ask("GET /tasks", GOOD | {"tenant": tenant})[0] == 401
 
 
-def test_the_template_trusts_what_its_authorizers_trust(root: Path) -> None:
+def test_the_template_trusts_what_its_authorizers_trust() -> None:
     """Every function behind the API is told the issuer and audience of the authorizer at its routes."""
-
-    class Loader(yaml.SafeLoader):
-        """CloudFormation's words are read as their arguments."""
-
-    Loader.add_multi_constructor("!", lambda loader, _, node: _plain(loader, node))
-    found = yaml.load((root / "template.yaml").read_text(encoding="utf-8"), Loader)["Resources"]  # noqa: S506  a SafeLoader
+    found = read()["Resources"]
     behind = {}
     for name, resource in found.items():
         events = resource["Properties"].get("Events", {}) if resource["Type"].endswith("Serverless::Function") else {}
@@ -141,16 +134,6 @@ def test_the_template_trusts_what_its_authorizers_trust(root: Path) -> None:
     assert authorizers["DefaultAuthorizer"] == "Jwt"
     for guard, one in authorizers["Authorizers"].items():
         assert one["JwtConfiguration"] == {"issuer": f"{guard}Issuer", "audience": f"{guard}Audience"}
-
-
-def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    return (
-        loader.construct_sequence(node, deep=True)
-        if isinstance(node, yaml.SequenceNode)
-        else loader.construct_mapping(node)
-    )
 
 
 def test_a_laptop_believes_what_it_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
