@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.review import OUTCOMES
+from local.review import OUTCOMES, PARKING, note_parking
 from local.told import added
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Backlog:
     def heard(self, message: Message) -> None:
         """Count what the event says of its document, if it is about one."""
         event = json.loads(message.body)
+        if event["type"] in PARKING:
+            note_parking(self._state, event)
         position = event["data"].get("document")
         if position is None:
             return

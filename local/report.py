@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from local.corpus import Item, Outcome
     from local.sqlite.broker import Message
     from shared.core.story import Account, Line
+    from shared.errors import Throttled
 
 _REFRESH_SECONDS = {True: 0.1, False: 2.0}
 _PATIENCE_SECONDS = 1.0
@@ -77,6 +78,7 @@ class Progress:
         self._clock = clock
         self._terminal = sys.stderr.isatty()
         self._speaks = not brief
+        self._held_up_by = ""
         self._next = clock() + (_PATIENCE_SECONDS if brief else _REFRESH_SECONDS[self._terminal])
 
     def __enter__(self) -> Self:
@@ -97,6 +99,13 @@ class Progress:
         if self._is_time():
             self._say(f"submitting {done:,} of {plural(total, 'document')}")
 
+    def held_up(self, refusal: Throttled, left: int, seconds: float) -> None:
+        """Say what keeps documents outside and how long: when that is something else than before, or now and then."""
+        if refusal.code != self._held_up_by or self._is_time():
+            again = f"asking again in {seconds:.0f} s" if seconds else "asking again"
+            self._say(f"{plural(left, 'document')} not let in yet: {refusal}; {again}")
+        self._held_up_by = refusal.code
+
     def heard(self, message: Message) -> None:
         """Count a recorded message, where an engine in this process writes the record."""
         if isinstance(self._followed, Listening):
@@ -114,6 +123,7 @@ class Progress:
     def _show(self) -> None:
         tally = self._followed.tally
         counts = ", ".join(f"{tally[state]:,} {state}" for state in ("done", "waiting", "failed", "queued"))
+        counts += f", {tally['parked']:,} parked" if tally["parked"] else ""
         self._say(f"{plural(tally.total(), 'document')}: {counts}; {usd(self._followed.spent)} spent")
 
     def _is_time(self) -> bool:
@@ -140,7 +150,8 @@ def print_table(items: Sequence[Item], where: Sequence[str] = ()) -> None:
         say(f"{left} {'is' if len(items) - len(shown) == 1 else 'are'} not listed; --json lists all")
     _say_sums(items)
     _say_next_step([item for item in items if item.status == "waiting"], where)
-    _say_parked(sum(item.status == "parked" for item in items), where)
+    _say_parked(sum(item.status == "parked" and bool(item.task) for item in items), where)
+    _say_outside(sum(item.status == "parked" and not item.task for item in items))
 
 
 def _documents(items: Sequence[Item]) -> Table:
@@ -188,9 +199,15 @@ def _say_next_step(waiting: Sequence[Item], where: Sequence[str]) -> None:
 
 def _say_parked(count: int, where: Sequence[str]) -> None:
     if count:
-        say(f"{plural(count, 'document')} {'is' if count == 1 else 'are'} parked; nothing of it failed:")
+        say(f"{plural(count, 'document')} {'is' if count == 1 else 'are'} parked, which is no failure:")
         say_command(command("resume"), "goes on with what need not wait any longer")
         say_command(command("approvals", *where), "has the decisions on budgets")
+
+
+def _say_outside(count: int) -> None:
+    if count:
+        was = "was" if count == 1 else "were"
+        say(f"{plural(count, 'document')} {was} not let in yet, which is no failure; the same command asks again")
 
 
 def print_accuracy(items: Sequence[Item], seconds: float, where: Sequence[str] = ()) -> None:

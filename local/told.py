@@ -93,6 +93,8 @@ class Told:
             return known
         if self._task.status is Status.CANCELLED:
             return replace(known, status="cancelled", reason=self._task.reason)
+        if self._task.status is Status.REJECTED:
+            return replace(known, status="failed", reason=f"refused: {self._task.reason}")
         asked = self._seen.asked.get(item.position)
         if asked is None or self._task.at(item.position) is not Progress.WAITING:
             return self._open(known)

@@ -25,6 +25,7 @@ from local.cli.shared import (
     print_json,
     taxonomy_ref,
 )
+from local.entrance import PATIENCE_SECONDS, let_all_in
 
 if TYPE_CHECKING:
     from local.corpus import Item
@@ -47,6 +48,9 @@ def run(
     *,
     again: Again = False,
     as_json: Json = False,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for work, or a place for it, when nothing moves.")
+    ] = PATIENCE_SECONDS,
 ) -> None:
     """Review documents: what each is, a summary, and whether a human must decide.
 
@@ -61,7 +65,7 @@ def run(
     if not corpus:
         raise Stop(f"no documents in {', '.join(map(str, paths))}", USAGE)
     with opened(home) as engine:
-        items = _reviewed(engine, corpus, taxonomy, person, again=again)
+        items = _reviewed(engine, corpus, taxonomy, person, again=again, patience=patience)
     _print(items, as_json=as_json)
     raise typer.Exit(_exit_code({item.status for item in items}))
 
@@ -99,6 +103,7 @@ def _demo_on_the_stack(person: str, home: Path, *, again: bool, as_json: bool) -
 def reviewed_on_the_stack(client: Client, corpus: Iterable[Item], person: str, home: Path) -> list[Item]:
     """Review licences through the stack's endpoints, with progress."""
     from local.report import Progress  # noqa: PLC0415
+    from local.stack.demo import PATIENCE_SECONDS as UNHURRIED  # noqa: PLC0415
     from local.stack.demo import StackReview, follow_to_the_end  # noqa: PLC0415
     from shared.taxonomies import builtin  # noqa: PLC0415
 
@@ -106,6 +111,7 @@ def reviewed_on_the_stack(client: Client, corpus: Iterable[Item], person: str, h
     progress = Progress(review)
     review.submit(corpus, builtin("licences"), progress.submitted)
     with progress:
+        let_all_in(review, progress.follow, patience=UNHURRIED, told=progress.held_up)
         follow_to_the_end(review, progress.follow, home / "stack" / "logs")
     return review.collected()
 
@@ -164,7 +170,15 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str, *, again: bool) -> list[Item]:
+def _reviewed(
+    engine: Engine,
+    corpus: Iterable[Item],
+    taxonomy: str,
+    person: str,
+    *,
+    again: bool,
+    patience: float = PATIENCE_SECONDS,
+) -> list[Item]:
     from local.report import Progress  # noqa: PLC0415
     from local.review import Review  # noqa: PLC0415
 
@@ -172,15 +186,20 @@ def _reviewed(engine: Engine, corpus: Iterable[Item], taxonomy: str, person: str
     progress = Progress(review)
     review.submit(corpus, progress.submitted)
     review.catch_up()
+
+    def work() -> None:
+        _work(engine, progress, patience)
+        review.follow()
+
     with progress:
-        _work(engine, progress)
+        let_all_in(review, work, patience=patience, told=progress.held_up)
         review.catch_up()
     return review.collected()
 
 
-def _work(engine: Engine, progress: Progress) -> None:
+def _work(engine: Engine, progress: Progress, patience: float = PATIENCE_SECONDS) -> None:
     """Do the work, or follow the engine that is at it already and take over when that one ends."""
-    if not engine.work(progress.heard):
+    if not engine.work(progress.heard, patience=patience):
         typer.echo("\nanother agentfabric is at work on this folder; following it", err=True)
         engine.work_in_turn(progress.heard, enough=progress.follow)
 
@@ -195,7 +214,7 @@ def _print(items: list[Item], *, as_json: bool, where: Place = Place.EMBEDDED) -
         print_table(items, where.words)
     unlucky = sum(item.task != "" and item.status in {"failed", "cancelled"} for item in items)
     if unlucky and where is Place.EMBEDDED:
-        typer.echo(f"{unlucky} failed or cancelled; --again tries that again", err=True)
+        typer.echo(f"{unlucky} refused, failed or cancelled; --again tries that again", err=True)
 
 
 def _exit_code(states: Collection[str]) -> int:

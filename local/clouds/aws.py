@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from aws.wiring import ports
 from local import asl
+from local.entrance import with_patience
 from local.sqlite.broker import Message
 from shared.core.routes import Lane, lane
 from shared.core.task import Status
@@ -74,10 +75,13 @@ def call_api(
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Json]:
-    """Send a request through API Gateway's HTTP API (payload 2.0) and return the status and the JSON answer."""
+    """Send a request through API Gateway's HTTP API (payload 2.0) and return the status and the JSON answer.
+
+    A refusal that passes says there, too, when to try again.
+    """
     function = "operator" if path.startswith("/operator/") else "ingress"
     answer = invoke(function, _gateway_event(method, path, claims, body, query or {}, headers or {}))
-    return answer["statusCode"], json.loads(answer.get("body") or "{}")
+    return answer["statusCode"], with_patience(json.loads(answer.get("body") or "{}"), answer["headers"])
 
 
 def _gateway_event(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from local.clouds.azure import principal
+from local.entrance import with_patience
 from local.wiring import TENANT
 from shared.errors import Permanent, Transient
 
@@ -109,7 +110,7 @@ class Client:
     def _token(self, person: str, roles: str) -> str:
         if (person, roles) not in self._tokens:
             claims = {"tenant": TENANT, "sub": person} | ({"roles": roles} if roles else {})
-            _, self._tokens[person, roles] = _exchanged(
+            _, self._tokens[person, roles], _ = _exchanged(
                 "GET", f"{self._fact('ISSUER_URL')}/token?{urlencode(claims)}", None, {}
             )
         return self._tokens[person, roles]
@@ -120,22 +121,22 @@ def _asked(query: Mapping[str, str] | None) -> str:
 
 
 def _sent(method: str, url: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, Json]:
-    status, text = _exchanged(method, url, body, {"Content-Type": _JSON, **headers})
+    status, text, said = _exchanged(method, url, body, {"Content-Type": _JSON, **headers})
     try:
         answer = json.loads(text or "{}")
     except ValueError:
         answer = {"detail": f"answered {status}, and not with JSON"}
-    return status, answer
+    return status, with_patience(answer, said)
 
 
-def _exchanged(method: str, url: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, str]:
+def _exchanged(method: str, url: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, str, Json]:
     """Send a request to this machine, with no proxy in between; Transient when nobody answers."""
     to = urlsplit(url)
     connection = http.client.HTTPConnection(to.hostname or "", to.port, timeout=_SECONDS)
     try:
         connection.request(method, f"{to.path}?{to.query}" if to.query else to.path, body, headers)
         response = connection.getresponse()
-        return response.status, response.read().decode()
+        return response.status, response.read().decode(), dict(response.headers)
     except (OSError, http.client.HTTPException) as error:
         raise Transient(f"{to.netloc} does not answer: {type(error).__name__}; see `agentfabric up`") from error
     finally:

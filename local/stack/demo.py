@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from local.clock import RealClock
 from local.corpus import Item, Outcome, referenced
+from local.entrance import Clock, Line
 from local.review import grouped, placed
 from local.told import Seen, waiting
 from shared.core.taxonomy import parse_taxonomy
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 ROLES = ("reviewer",)
 _AT_A_LOOK = 16  # tasks: the record answers one of them in some ten milliseconds
 _PAUSE_SECONDS = 0.5
-_PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass
@@ -39,26 +41,49 @@ class StackReview:
 
     client: Client
     person: str
+    clock: Clock = field(default_factory=RealClock)
     items: list[Item] = field(default_factory=list)
+    _taxonomy: str = ""
     _open: deque[str] = field(default_factory=deque)
     _seen: dict[str, Seen] = field(default_factory=dict)
     _by_task: defaultdict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
 
+    def __post_init__(self) -> None:
+        """Begin the line, with nobody in it."""
+        self.line = Line(self.clock)
+
     def submit(self, corpus: Iterable[Item], taxonomy: str, told: Callable[[int, int], None]) -> None:
-        """Upload the corpus and submit it, an entity's documents as one task; `told` hears how many of how many."""
-        found = grouped(corpus, DOCUMENT_REVIEW.max_documents)
-        total = sum(map(len, found))
+        """Upload the corpus and submit it, an entity's documents as one task; `told` hears how many of how many.
+
+        What is refused for a passing reason, and all behind it, stays in line.
+        """
+        self.line.join(grouped(corpus, DOCUMENT_REVIEW.max_documents))
+        self._taxonomy = taxonomy
+        self.advance(told)
+
+    def advance(self, told: Callable[[int, int], None] = lambda _submitted, _total: None) -> bool:
+        """Upload and submit as many of those in line as may come; return whether any did."""
+        total = len(self.items) + len(self.line)
         with self.client.documents() as documents:
-            classes = documents.write(taxonomy.encode(), "application/toml", parse_taxonomy(taxonomy).name)
-            for group in found:
-                self._submit([uploaded(referenced(item), documents) for item in group], classes)
+            name = parse_taxonomy(self._taxonomy).name
+            classes = documents.write(self._taxonomy.encode(), "application/toml", name)
+
+            def admit(group: list[Item]) -> None:
+                self._admit([uploaded(referenced(item), documents) for item in group], classes)
                 told(len(self.items), total)
 
-    def _submit(self, group: list[Item], taxonomy: DocumentRef) -> None:
-        readable = [item for item in group if item.ref is not None]
-        self.items += [item for item in group if item.ref is None]
-        if not readable:
-            return
+            return self.line.advance(admit)
+
+    def _admit(self, found: Sequence[Item], classes: DocumentRef) -> None:
+        """Submit the documents of an entity; Throttled, and none of them is kept, when they have to wait."""
+        readable = [item for item in found if item.ref is not None]
+        answered = self._posted(readable, classes) if readable else []
+        self.items += [item for item in found if item.ref is None]
+        for item in answered:
+            self.track(item)
+
+    def _posted(self, readable: Sequence[Item], taxonomy: DocumentRef) -> list[Item]:
+        """Submit the documents as one task; the same content is the same task."""
         body = {
             "workflow": DOCUMENT_REVIEW.name,
             "entity": readable[0].entity,
@@ -68,8 +93,7 @@ class StackReview:
         text = json.dumps(body)
         key = {"Idempotency-Key": derive("demo", text)}
         answer = self.client.call_api("POST", "/tasks", person=self.person, body=text, headers=key)
-        for position, item in enumerate(readable):
-            self.track(placed(item, *answer, position))
+        return [placed(item, *answer, position) for position, item in enumerate(readable)]
 
     def track(self, item: Item) -> None:
         """Follow a document that was submitted, or keep it as refused."""
@@ -109,12 +133,16 @@ class StackReview:
     @property
     def tally(self) -> Counter[Outcome]:
         """How many documents are how far."""
-        return Counter(self._so_far(item).status for item in self.items)
+        return Counter(self._so_far(item).status for item in self.items) + Counter({"queued": len(self.line)})
 
     def collected(self) -> list[Item]:
-        """Return the items with what the record, and for those that wait the approvals' endpoint, says of each."""
+        """Return the items with what the record, and for those that wait the approvals' endpoint, says of each.
+
+        At their end are those that were not let in.
+        """
         known = (self._so_far(item) for item in self.items)
-        return [self._asked_about(item) if item.status == "waiting" else item for item in known]
+        found = [self._asked_about(item) if item.status == "waiting" else item for item in known]
+        return [*found, *self.line.outside()]
 
     def _asked_about(self, item: Item) -> Item:
         asked = self._seen[item.task].asked[item.position]
@@ -142,11 +170,11 @@ def follow_to_the_end(
     while not follow():
         if review.tally != before:
             before, since = review.tally, clock()
-        elif clock() - since > _PATIENCE_SECONDS:
+        elif clock() - since > PATIENCE_SECONDS:
             left = before["queued"]
             raise Permanent(
                 f"{left} of {before.total()} documents are not settled, and nothing moved for"
-                f" {_PATIENCE_SECONDS:.0f} s; the logs in {logs} tell why",
+                f" {PATIENCE_SECONDS:.0f} s; the logs in {logs} tell why",
                 code="stands-still",
             )
         wait(_PAUSE_SECONDS)

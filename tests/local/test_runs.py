@@ -267,3 +267,24 @@ def test_a_message_is_not_buried_without_its_documents(
     memory.engine.work(patience=10_000)
     assert memory.review(corpus, PLAIN)["a.txt"].status == "done"
     assert problems(memory.engine.database, [tmp_path / "a.txt"]) == []
+
+
+# --- what was refused --------------------------------------------------------------------------------------------
+
+
+def test_again_submits_what_was_refused(tmp_path: Path) -> None:
+    """What a used-up budget refused stays refused, and is submitted anew when it is tried again."""
+    home, corpus = tmp_path / "home", write_corpus(tmp_path / "corpus", {"a.txt": MIT})
+    write_corpus(home, {"policy.toml": "[tenants.local]\ndaily_budget = 100\n"})
+    with fabric(home) as poor:
+        refused = _run(poor, [corpus])["a.txt"]
+        assert (refused.status, _run(poor, [corpus])["a.txt"].reason) == ("failed", refused.reason)
+        assert refused.reason.startswith("refused: ")
+        assert _run(poor, [corpus], again=True)["a.txt"].reason == refused.reason
+        assert _tasks(poor) == 2
+    (home / "policy.toml").unlink()
+    with fabric(home) as rich:
+        assert _run(rich, [corpus])["a.txt"].status == "failed"
+        assert _run(rich, [corpus], again=True)["a.txt"].status == "done"
+        assert _run(rich, [corpus])["a.txt"].status == "done"
+        assert _tasks(rich) == 3

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+from local.entrance import held_up
 from local.stack.client import Client, Json
-from shared.errors import Transient
+from shared.errors import Throttled, Transient
 
 if TYPE_CHECKING:
     from shared.events.document import DocumentRef
@@ -85,16 +86,18 @@ class PatientClient(Client):
         while True:
             try:
                 return do()
-            except Transient:
+            except Transient as passing:
                 if self._clock() >= deadline:
                     raise
-                self._wait(_PAUSE_SECONDS)
+                told = passing.retry_after if isinstance(passing, Throttled) else 0.0
+                self._wait(max(told, _PAUSE_SECONDS))
 
     def _answered(self, send: Callable[[], tuple[int, Json]]) -> tuple[int, Json]:
         def once() -> tuple[int, Json]:
             status, answer = send()
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
-                raise Transient(f"answered {status}: {answer.get('detail', '')}")
+                refusal = held_up(status, answer)
+                raise refusal or Transient(f"answered {status}: {answer.get('detail', '')}")
             return status, answer
 
         return self.insist(once)

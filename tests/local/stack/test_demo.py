@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,12 @@ from identify.vendor.licenses import LICENSES
 
 from local.cli.review import reviewed_on_the_stack
 from local.cli.stack import running
+from local.clock import VirtualClock
 from local.corpus import Item
+from local.entrance import let_all_in
 from local.review import Review
+from local.sqlite.database import Database
+from local.sqlite.documents import LocalDocuments
 from local.stack import processes, state
 from local.stack.client import Client
 from local.stack.demo import ROLES, StackReview, follow_to_the_end
@@ -287,6 +292,66 @@ def test_a_fabric_that_stands_still_is_not_waited_for_forever(tmp_path: Path) ->
     now = iter(range(0, 10_000, 50))
     with pytest.raises(Permanent, match=r"1 of 1 documents are not settled.*the logs in some/logs"):
         follow_to_the_end(review, review.follow, "some/logs", clock=lambda: next(now), wait=lambda _: None)
+
+
+class Busy(Client):
+    """A fabric that has one run at a time, and ends it when somebody looks."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({})
+        self.database = Database(folder / "documents.db")
+        self.refused = 0
+        self._open: list[str] = []
+
+    @contextmanager
+    def documents(self) -> Iterator[LocalDocuments]:
+        """Open documents of its own."""
+        yield LocalDocuments(self.database)
+
+    def call_api(
+        self,
+        method: str,  # noqa: ARG002  as the client has it
+        path: str,  # noqa: ARG002
+        *,
+        person: str,  # noqa: ARG002
+        roles: Sequence[str] = (),  # noqa: ARG002
+        body: str | None = None,  # noqa: ARG002
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
+        """Take a task, or say when to come back."""
+        if self._open:
+            self.refused += 1
+            return 429, {"detail": "1 runs are open", "code": "runs", "retry_after": 5.0}
+        self._open.append((headers or {})["Idempotency-Key"])
+        return 202, {"id": self._open[0]}
+
+    def history(self, **of: str) -> list[dict[str, Any]]:
+        """End the run that is asked about, well."""
+        self._open.remove(of["task"])
+        data = {"document": 0, "label": "mit", "score": 1.0, "summary": "", "verdict": "automatic", "reason": ""}
+        return [{"type": "document.reviewed", "data": data}]
+
+
+def test_a_fabric_that_is_full_is_asked_again(tmp_path: Path) -> None:
+    """What a deployed fabric has no room for comes in when a run has ended, and none of it fails."""
+    client, clock = Busy(tmp_path), VirtualClock()
+    review = StackReview(client, PERSON, clock)
+    review.submit(items(tmp_path)[:3], builtin("licences"), lambda _done, _total: None)
+    assert review.tally == {"queued": 3}
+    let_all_in(review, review.follow)
+    assert [item.status for item in review.collected()] == ["done"] * 3
+    assert client.refused == 2
+    client.database.close()
+
+
+def test_what_a_full_fabric_never_takes_is_parked(tmp_path: Path) -> None:
+    """Documents that are still outside when nothing moves any more are parked, with the reason that was given."""
+    client, clock = Busy(tmp_path), VirtualClock()
+    review = StackReview(client, PERSON, clock)
+    review.submit(items(tmp_path)[:3], builtin("licences"), lambda _done, _total: None)
+    let_all_in(review, lambda: None)
+    assert [item.reason for item in review.line.outside()] == ["not let in yet: 1 runs are open"] * 2
+    client.database.close()
 
 
 def test_a_client_of_a_stack_that_is_down_says_how_to_start_it() -> None:

@@ -18,7 +18,7 @@ from local.stack.drill.work import Work
 from local.stack.parts import all_parts
 from local.stack.supervisor import Supervisor
 from shared.core.taxonomy import parse_taxonomy
-from shared.errors import Permanent, Transient
+from shared.errors import Permanent, Throttled, Transient
 from shared.events.document import DocumentRef
 from tests.local.stack.trivial import MISSING, web
 from tests.local.typed import DONE, FAILED, USAGE, Shell
@@ -109,6 +109,18 @@ def test_a_patient_client_asks_again() -> None:
         return "here"
 
     assert patient().insist(flaky) == "here"
+
+
+def test_a_patient_client_waits_as_long_as_it_is_told() -> None:
+    """Who is refused for a time asks again after it, and not before."""
+    clock, refusals = Clock(), [Throttled("slowly", retry_after=4.0)] * 2
+
+    def busy() -> float:
+        if refusals:
+            raise refusals.pop()
+        return clock.now
+
+    assert PatientClient({}, clock=clock, wait=clock.wait).insist(busy) == 8.0
 
 
 def test_patience_ends() -> None:
