@@ -11,6 +11,7 @@ from json import dumps
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
+from local.entrance import patience_of
 from shared.errors import FabricError, Permanent, Throttled, Transient
 
 if TYPE_CHECKING:
@@ -232,8 +233,10 @@ def _accepted(status: int, answer: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict(status: int, problem: Mapping[str, Any]) -> FabricError:
     said, code = str(problem.get("detail") or f"the API answered {status}"), str(problem.get("code", "refused"))
+    seconds = patience_of(problem)
+    later = 1.0 if seconds is None else seconds
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled(said, retry_after=1.0, code=code)
+        return Throttled(said, retry_after=later, code=code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Transient(said)
+        return Transient(said, retry_after=later)
     return Permanent(said, code=code)

@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from local.engine import Engine
+    from shared.errors import Throttled
     from shared.events.document import DocumentRef
     from shared.ports import Documents
 
@@ -64,10 +65,20 @@ def opened(home: Path) -> Iterator[Engine]:
 
 
 def accepted(status: int, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer of an endpoint, or stop with its problem's words."""
+    """Return the answer of an endpoint, or stop with its problem's words; what passes says when to try again."""
+    from local.entrance import held_up  # noqa: PLC0415  as below
+
+    refusal = held_up(status, answer)
+    if refusal is not None:
+        raise Stop(for_now(refusal), WAITING)
     if status >= FIRST_ERROR:
         raise Stop(str(answer.get("detail") or answer.get("title") or f"answered {status}"))
     return answer
+
+
+def for_now(refusal: Throttled) -> str:
+    """Say what is refused for now, and for how long."""
+    return f"{refusal}; try again in {refusal.retry_after:g} s"
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  any JSON value

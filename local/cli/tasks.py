@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,7 +43,9 @@ def submit(  # noqa: PLR0913  what a client can say is what the verb takes
     entity: Annotated[str, typer.Option(help="What the documents belong to; its events stay in order.")] = "",
     taxonomy: Annotated[str, typer.Option(help="A .toml file, `general` or `licences`.")] = "general",
     key: Annotated[str, typer.Option(help="Idempotency key; the same key is the same task.")] = "",
-    budget: Annotated[int | None, typer.Option(help="What it may cost, in micro-USD, before it asks for more.")] = None,
+    budget: Annotated[
+        str, typer.Option(help="What it may cost, in micro-USD (1000000 is one dollar), before it asks for more.")
+    ] = "",
     home: Home = HOME,
     *,
     where: Where = Place.EMBEDDED,
@@ -62,11 +67,28 @@ def submit(  # noqa: PLR0913  what a client can say is what the verb takes
             "documents": [item.ref.model_dump(mode="json") for item in brought if item.ref],
             "taxonomy": classes.model_dump(mode="json"),
             "priority": priority.value,
-        } | ({"budget_micro_usd": budget} if budget is not None else {})
-        text = json.dumps(body)
-        headers = {"Idempotency-Key": key or derive("submit", json.dumps(body, sort_keys=True))}
-        answer = accepted(*to.api("POST", "/tasks", person=person, body=text, headers=headers))
+        } | ({"budget_micro_usd": _amount(budget)} if budget else {})
+        mine = derive("submit", json.dumps(body, sort_keys=True))
+        keys = [key] if key else (derive(mine, attempt) if attempt else mine for attempt in count())
+        answer = accepted(*_submitted(partial(to.api, "POST", "/tasks", person=person, body=json.dumps(body)), keys))
     print_json(answer)
+
+
+def _submitted(post: Callable[..., tuple[int, dict[str, Any]]], keys: Iterable[str]) -> tuple[int, dict[str, Any]]:
+    """Submit under the first of the keys that does not stand for an earlier refusal; that one would be repeated."""
+    answers = (post(headers={"Idempotency-Key": key}) for key in keys)
+    last: tuple[int, dict[str, Any]] = (0, {})
+    for last in answers:
+        if last[1].get("code") != "rejected":
+            break
+    return last
+
+
+def _amount(budget: str) -> int:
+    """Return what was typed as micro-USD; dollars would be a million times too little."""
+    if not re.fullmatch(r"-?[0-9][0-9_]{0,17}", budget):
+        raise Stop(f"--budget is in whole micro-USD, 1000000 for one dollar; {budget!r} is not", USAGE)
+    return int(budget)
 
 
 def _refuse_broken(items: Sequence[Item]) -> None:

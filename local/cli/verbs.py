@@ -7,8 +7,8 @@ import sys
 import typer
 
 from local.cli import approvals, costs, develop, drill, limits, record, review, stack, tasks, trace
-from local.cli.shared import Stop
-from shared.errors import FabricError
+from local.cli.shared import WAITING, Stop, for_now
+from shared.errors import FabricError, Throttled
 
 app = typer.Typer(
     name="agentfabric",
@@ -63,6 +63,9 @@ def main() -> None:
     except Stop as stop:
         typer.echo(f"agentfabric: {stop}", err=True)
         sys.exit(stop.code)
+    except Throttled as refusal:
+        typer.echo(f"agentfabric: {for_now(refusal)}", err=True)
+        sys.exit(WAITING)
     except FabricError as error:
         typer.echo(f"agentfabric: {error}", err=True)
         sys.exit(1)

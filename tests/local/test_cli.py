@@ -66,6 +66,7 @@ def test_a_human_waited_for_is_3(shell: Shell) -> None:
         (["reject", "--all", "--digest", "01234567"], "--digest is of one approval"),
         (["approve", "a", "b", "--digest", "01234567"], "--digest is of one approval"),
         (["approvals", "beef"], "nothing waits under 'beef'"),
+        (["submit", "documents/a.txt", "--budget", "0.015"], "in whole micro-USD, 1000000 for one dollar"),
         (["skip", "a", "1"], "--reason"),
         (["skip", "a", "0", "--reason", "x"], "number"),
     ],

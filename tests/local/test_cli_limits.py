@@ -18,7 +18,7 @@ from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
 from tests.contracts.amazon import REGION, client, make_table
 from tests.contracts.ledger_contract import Till
-from tests.local.typed import DONE, FAILED, USAGE, Shell
+from tests.local.typed import DONE, FAILED, USAGE, WAITING, Shell
 
 HOME = Path(".agentfabric")
 GOOD = "[tenants.local]\nmax_budget = 5\n[tenants.acme]\n"
@@ -80,6 +80,32 @@ def test_whoever_was_turned_away_finds_out_why(shell: Shell) -> None:
     story = shell.type("explain", event["taskid"])
     assert story.code == DONE
     assert "turned away (runs), to come again in 5 s" in story.out
+
+
+def test_what_was_refused_is_submitted_again(shell: Shell) -> None:
+    """A refusal is noted and does not stick: the same submission asks again, and once accepted is the same task."""
+    (shell.folder / "a.txt").write_text("Permission is hereby granted.", encoding="utf-8")
+    shell.type("tenants", "set", TENANT, "daily_budget=100")
+    for _ in range(2):
+        assert "left of 100" in shell.type("submit", "a.txt").err
+    assert len(shell.type("tasks", "--json").lines) == 1
+    shell.type("tenants", "set", TENANT, "daily_budget=1000000")
+    accepted = shell.type("submit", "a.txt")
+    assert accepted.code == DONE
+    assert shell.type("submit", "a.txt").lines == accepted.lines
+    assert "more than" in shell.type("submit", "a.txt", "--key", "k", "--budget", "2000000").err
+    assert "more than" in shell.type("submit", "a.txt", "--key", "k", "--budget", "2000000").err
+
+
+def test_what_is_refused_for_now_says_for_how_long(shell: Shell) -> None:
+    """Whoever submits too fast is told when to come back, by words and by the exit code of what waits."""
+    for name in ("a.txt", "b.txt"):
+        (shell.folder / name).write_text(f"Permission is hereby granted, {name}.", encoding="utf-8")
+    shell.type("tenants", "set", TENANT, "requests_per_minute=1", "request_burst=1")
+    assert shell.type("submit", "a.txt").code == DONE
+    said = shell.type("submit", "b.txt")
+    assert (said.code, said.out) == (WAITING, "")
+    assert "; try again in 60 s" in said.err
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,11 @@ def test_a_long_trail_is_read_page_by_page(desk: Desk) -> None:
     for number in range(103):
         desk.stop("all", "", by="ann", reason=f"{number}")
     assert len(desk.trail().deeds) == 103
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_desk_hears_when_to_come_back(status: int) -> None:
+    """What the API asks to wait is what the verdict says."""
+    with pytest.raises(Transient) as told:
+        OverTheApi(lambda *_, **__: (status, {"detail": "x", "retry_after": 17.0})).text()
+    assert told.value.retry_after == 17.0
