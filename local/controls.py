@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.errors import Permanent
+from shared.errors import Conflict, Permanent
 
 if TYPE_CHECKING:
     from shared.core.policy import Policy, TenantPolicy
@@ -34,8 +34,9 @@ class Fabric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """The few ports that operators need. `text` is the policy as it is written, `put` writes another one.
+    """The few ports that operators need.
 
+    `text` is the policy as it is written; `put` writes another one instead of a text, Conflict when there is a third.
     `revision` counts its writings where they are counted; a file's are not, and are 0.
     """
 
@@ -44,7 +45,7 @@ class Controls:
     policy: Callable[[], Policy]
     now: Callable[[], datetime]
     text: Callable[[], str]
-    put: Callable[[str], Policy]
+    put: Callable[[str, str], Policy]
     revision: Callable[[], int] = lambda: 0
 
     @property
@@ -82,7 +83,7 @@ def _here(home: Path, tell: Callable[[str], None]) -> Iterator[Controls]:
             policy=policies.policy_of(home, settings, _now, tell),
             now=_now,
             text=lambda: _first(policies.text_in(home), policies.packaged()),
-            put=lambda text: policies.put(home, text, settings),
+            put=lambda text, before: policies.put(home, text, settings, instead_of=before),
         )
     finally:
         database.close()
@@ -116,13 +117,23 @@ def _on_a_cloud(settings: Settings, ledger: Ledger, tell: Callable[[str], None])
 
     seed = seeded(os.environ["TENANTS"])
     policy = policies.stored(settings, lambda: seed, _now, tell)
+
+    def text() -> str:
+        return _first(policies.written(settings, policies.NAME), _as_toml(seed.text))
+
+    def put(fresh: str, before: str) -> Policy:
+        revision = settings.read(policies.NAME).version
+        if text() != before:
+            raise Conflict("another policy was written meanwhile")
+        return policies.change(settings, fresh, instead_of=revision, now=policy())
+
     return Controls(
         settings=settings,
         ledger=ledger,
         policy=policy,
         now=_now,
-        text=lambda: _first(policies.written(settings, policies.NAME), _as_toml(seed.text)),
-        put=lambda text: policies.change(settings, text, now=policy()),
+        text=text,
+        put=put,
         revision=lambda: settings.read(policies.NAME).version,
     )
 

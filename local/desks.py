@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 from local.entrance import patience_of
-from shared.errors import FabricError, Permanent, Throttled, Transient
+from shared.errors import Conflict, FabricError, Permanent, Throttled, Transient
 
 if TYPE_CHECKING:
     from local.controls import Controls
@@ -76,7 +76,7 @@ class Desk(Protocol):
         ...
 
     def quiet(self, scope: Scope, name: str) -> bool:
-        """Tell whether no such call is out; whoever just stopped it lets half a second pass."""
+        """Tell whether no such call can be out any more: not before every process goes by the switch."""
         ...
 
 
@@ -96,10 +96,12 @@ class AtHand:
     def __init__(self, controls: Controls, person: str) -> None:
         self._controls = controls
         self._person = person
+        self._read: str | None = None
 
     def text(self) -> str:
-        """Return the policy as it is written."""
-        return self._controls.text()
+        """Return the policy as it is written, and remember it."""
+        self._read = self._controls.text()
+        return self._read
 
     def text_of(self, version: str) -> str:
         """Return the policy that has or had this version, or these prices' version, as it was written."""
@@ -108,12 +110,18 @@ class AtHand:
         return operating.policy_of(self._controls, version)
 
     def put(self, text: str) -> Made:
-        """Put another one in force."""
+        """Put another one in force instead of the one that was read, or of the one there is."""
         from shared.app import operating  # noqa: PLC0415
 
-        mine = self._controls
+        mine, before = self._controls, self.text() if self._read is None else self._read
+        if mine.text() != before:  # before it is noted: what is refused is nothing that anybody did
+            raise operating.moved_on()
         operating.note_policy(mine.settings, text, mine.revision() + 1, by=self._person, at=mine.now())
-        made = mine.put(text)
+        try:
+            made = mine.put(text, before)
+        except Conflict as other:
+            raise operating.moved_on() from other
+        self._read = text
         return Made(made.version, len(made.tenants), len(made.candidates))
 
     def tenants(self) -> Sequence[Mapping[str, Any]]:
@@ -136,10 +144,10 @@ class AtHand:
         return [Still(one.stops, one.by, one.reason) for one in switches.switched(self._controls)]
 
     def quiet(self, scope: Scope, name: str) -> bool:
-        """Tell whether no such call is out."""
-        from shared.app import switches  # noqa: PLC0415
+        """Tell whether no such call can be out any more."""
+        from shared.app import operating  # noqa: PLC0415
 
-        return switches.quiet(self._controls, scope, name)
+        return operating.quiet(self._controls, scope, name)
 
     def trail(self) -> Trail:
         """Return who did what, and whether that is the whole truth."""

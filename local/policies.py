@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.lock import exclusive
 from shared.app import policy as policies
 from shared.core.policy import Policy
 from shared.core.policy_text import parse
-from shared.errors import Transient
+from shared.errors import Conflict, Transient
 
 if TYPE_CHECKING:
     from shared.ports import Settings
@@ -49,14 +50,20 @@ def text_in(home: Path) -> str | None:
         raise Transient(f"the policy {home / FILE} cannot be read: {error}") from error
 
 
-def put(home: Path, text: str, settings: Settings) -> Policy:
-    """Put a policy in force, whole or not at all; Permanent unless all of it is in order."""
+def put(home: Path, text: str, settings: Settings, *, instead_of: str | None = None) -> Policy:
+    """Put a policy in force, whole or not at all; Permanent unless all of it is in order.
+
+    Conflict when what is written by now is not `instead_of`, what it is to replace.
+    """
     policy = parse(text)
     policies.keep(settings, policy)
-    home.mkdir(parents=True, exist_ok=True)
-    fresh = home / f".{FILE}.{os.getpid()}"
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(home / FILE)
+    with exclusive(home / f"{FILE}.lock") as mine:
+        there = text_in(home)
+        if not mine or instead_of not in {None, packaged() if there is None else there}:
+            raise Conflict("another policy was written meanwhile")
+        fresh = home / f".{FILE}.{os.getpid()}"
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(home / FILE)
     return policy
 
 

@@ -171,11 +171,9 @@ def stop(  # noqa: PLR0913  as above
 
 
 def _wait(desk: Desk, scope: Scope, name: str, patience: float) -> None:
-    """Wait until every process goes by the switch and no call is out."""
-    from shared.app.recent import EVERY  # noqa: PLC0415
-
-    seen, over = time.monotonic() + EVERY.total_seconds(), time.monotonic() + patience
-    while time.monotonic() < seen or not desk.quiet(scope, name):
+    """Wait until no call can be out any more."""
+    over = time.monotonic() + patience
+    while not desk.quiet(scope, name):
         if time.monotonic() > over:
             raise Stop(f"calls are still out after {patience:g} s; they end by themselves, or their leases do", FAILED)
         time.sleep(_LOOKS)

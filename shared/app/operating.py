@@ -77,9 +77,14 @@ def put_policy(ports: Ports, text: str, revision: int, *, by: str) -> Policy:
         policies.check_unmoved(ports.settings, revision)
         note_policy(ports.settings, text, revision + 1, by=by, at=ports.now())
         return policies.change(ports.settings, text, instead_of=revision, now=ports.policy())
-    except Conflict as moved_on:
-        what = "it was changed since you read it; read it again and decide again"
-        raise Permanent(what, code="conflict", where="policy") from moved_on
+    except Conflict as other:
+        raise moved_on() from other
+
+
+def moved_on() -> Permanent:
+    """Return what to tell an operator whose policy was made from one that is no longer there."""
+    what = "it was changed since you read it; read it again and decide again"
+    return Permanent(what, code="conflict", where="policy")
 
 
 def note_policy(settings: Settings, text: str, revision: int, *, by: str, at: datetime) -> Policy:

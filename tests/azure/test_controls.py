@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
 from azure.data.tables import TableClient
 
 from azure.fabric import wiring
 from local.controls import Fabric, controls
 from shared.app import switches
+from shared.errors import Conflict
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_a_fabric_on_azure_is_reached(storage_account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,9 @@ def test_a_fabric_on_azure_is_reached(storage_account: str, tmp_path: Path, monk
     told: list[str] = []
     with controls(Fabric.AZURE, tmp_path, told.append) as mine:
         assert mine.tenants["acme"].max_budget == 7
-        mine.put("[tenants.acme]\nmax_budget = 8\n")
+        mine.put("[tenants.acme]\nmax_budget = 8\n", mine.text())
+        with pytest.raises(Conflict, match="meanwhile"):
+            mine.put("[tenants.acme]\nmax_budget = 9\n", "[tenants.acme]\nmax_budget = 7\n")
         switches.stop(mine, "all", "", by="ann", reason="a leak")
     with controls(Fabric.AZURE, tmp_path, told.append) as mine:
         assert mine.tenants["acme"].max_budget == 8

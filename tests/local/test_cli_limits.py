@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from moto import mock_aws
@@ -16,9 +18,13 @@ from local.wiring import TENANT
 from shared.app import ledger
 from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
+from shared.core.policy_edit import Value, edit
 from tests.contracts.amazon import REGION, client, make_table
 from tests.contracts.ledger_contract import Till
 from tests.local.typed import DONE, FAILED, USAGE, WAITING, Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HOME = Path(".agentfabric")
 GOOD = "[tenants.local]\nmax_budget = 5\n[tenants.acme]\n"
@@ -157,6 +163,21 @@ def test_a_policy_is_put_in_force(shell: Shell) -> None:
     assert shell.type("policy").out == GOOD
 
 
+def test_a_colleagues_change_is_not_overwritten(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets a limit while somebody else writes the policy is told so, and that policy stays."""
+    shell.type("policy", "set", policy_file(shell, GOOD))
+
+    def meanwhile(text: str, tenant: str, changes: Mapping[str, Value]) -> str:
+        (HOME / "policy.toml").write_text("[tenants.theirs]\n", encoding="utf-8")
+        return edit(text, tenant, changes)
+
+    monkeypatch.setattr("shared.core.policy_edit.edit", meanwhile)
+    said = shell.type("tenants", "set", "local", "max_runs=3")
+    assert said.code == FAILED
+    assert "changed since you read it" in said.err
+    assert shell.type("policy").out == "[tenants.theirs]\n"
+
+
 def test_a_broken_file_is_told_and_the_last_good_one_holds(shell: Shell) -> None:
     """Whoever broke the file with an editor reads what is wrong with it, while the limits stay."""
     shell.type("policy", "set", policy_file(shell, GOOD))
@@ -200,9 +221,10 @@ def test_stop_waits_until_all_is_quiet(shell: Shell, words: list[str], monkeypat
     passed = [0.0]
     sleep = partial(_pass, passed)
     monkeypatch.setattr("local.cli.limits.time", SimpleNamespace(monotonic=lambda: passed[0], sleep=sleep))
+    monkeypatch.setattr("local.controls._now", lambda: datetime.now(UTC) + timedelta(seconds=passed[0]))
     said = shell.type("stop", *words, "--reason", "x", "--wait")
     assert (said.code, said.out.splitlines()[-1]) == (DONE, "all is quiet: no call is out")
-    assert passed[0] >= 0.5
+    assert passed[0] >= 0.5  # by then every process goes by the switch
     calling()
     said = shell.type("stop", *words, "--reason", "x", "--wait", "--patience", "7")
     assert said.code == FAILED

@@ -18,11 +18,12 @@ from shared.app.operating import as_is
 from shared.app.recent import EVERY
 from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
-from shared.errors import FabricError, Permanent, Throttled, Transient
+from shared.errors import Conflict, FabricError, Permanent, Throttled, Transient
 
 if TYPE_CHECKING:
     from local.desks import Desk
-    from shared.ports import Ports
+    from shared.core.policy import Policy
+    from shared.ports import Ports, Settings
     from tests.local.stage import Fabric
 
 POLICY = "[tenants.acme]\nmax_runs = 3\n\n[tenants.local]\n"
@@ -41,6 +42,13 @@ def over_the_api(roles: str = "[operator]") -> OverTheApi:
     return OverTheApi(call)
 
 
+def _put(settings: Settings, text: str, before: str) -> Policy:
+    found = settings.read(policies.NAME)
+    if (found.text or f"[tenants.{TENANT}]\n") != before:
+        raise Conflict("another one")
+    return policies.change(settings, text, instead_of=found.version)
+
+
 def at_hand(ports: Ports) -> AtHand:
     """Return a desk with the stores at hand."""
     mine = as_is(ports)
@@ -50,7 +58,7 @@ def at_hand(ports: Ports) -> AtHand:
         policy=mine.policy,
         now=mine.now,
         text=lambda: policies.written(mine.settings, policies.NAME) or f"[tenants.{TENANT}]\n",
-        put=lambda text: policies.change(mine.settings, text),
+        put=lambda text, before: _put(mine.settings, text, before),
         revision=lambda: mine.settings.read(policies.NAME).version,
     )
     return AtHand(controls, "ann")
@@ -127,10 +135,12 @@ def test_it_is_quiet_when_no_call_is_out(desk: Desk, memory: Fabric) -> None:
     assert desk.quiet("all", "")
 
 
-@pytest.mark.usefixtures("memory")
-def test_two_operators_do_not_overwrite_each_other() -> None:
+@pytest.mark.parametrize("where", ["at hand", "over the API"])
+def test_two_operators_do_not_overwrite_each_other(where: str, memory: Fabric) -> None:
     """Who changes what somebody else changed meanwhile is refused, and may read again and go on."""
-    mine, theirs = over_the_api(), over_the_api()
+    ports = memory.engine.ports
+    mine: Desk = at_hand(ports) if where == "at hand" else over_the_api()
+    theirs: Desk = at_hand(ports) if where == "at hand" else over_the_api()
     mine.text()
     theirs.put(POLICY)
     with pytest.raises(Permanent, match="changed since you read it"):
