@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from local.cli.doors import Place, Where, api_of_the_stack
-from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Person, Stop, print_json
+from local.cli.shared import DONE, FAILED, HOME, USAGE, Home, Json, Person, Stop, print_json
 from local.controls import Fabric, controls
 from shared.errors import Permanent
 
@@ -61,7 +61,9 @@ def tenants(  # noqa: PLR0913  an option each
     _check_words(do, name, changes or [])
     with _desk(home, on, where, person) as desk:
         if do is Do.SET:
-            desk.put(_changed(desk, name, changes or []))
+            text = _changed(desk, name, changes or [])
+            desk.put(text)
+            _warn_of(text, name)
         found = desk.tenants()
     facts = [_named(found, name)] if name else found
     if as_json:
@@ -117,15 +119,21 @@ def policy(
 
     if do is not With.SHOW and not file:
         raise Stop("`policy check FILE` and `policy set FILE` take a file", USAGE)
-    if do is With.CHECK:
-        made = _valid(Path(file), parse)
-        typer.echo(f"in order: {_described(made.version, len(made.tenants), len(made.candidates))}")
-        return
     with _desk(home, on, where, person) as desk:
         if do is With.SHOW:
             typer.echo((_of_version(desk, file) if file else desk.text()).rstrip("\n"))
-        else:
-            typer.echo(f"in force within a second: {_described(*_valid(Path(file), desk.put))}")
+            return
+        before, text = desk.text(), _text_of(file)
+        if do is With.SET:
+            made = _usable(file, lambda: desk.put(text))
+            typer.echo(f"in force within a second: {_described(*made)}")
+    checked = _usable(file, lambda: parse(text))
+    wrong = _warn_of(text)
+    if do is With.CHECK:
+        state = "usable, but it cannot work as it says" if wrong else "in order"
+        typer.echo(f"{state}: {_described(checked.version, len(checked.tenants), len(checked.candidates))}")
+    _say_changes(before, text)
+    raise typer.Exit(FAILED if wrong and do is With.CHECK else DONE)
 
 
 def _of_version(desk: Desk, version: str) -> str:
@@ -135,16 +143,52 @@ def _of_version(desk: Desk, version: str) -> str:
         raise Stop(str(error), USAGE) from error
 
 
-def _valid(file: Path, use: Callable[[str], _Made]) -> _Made:
+def _say_changes(before: str, text: str) -> None:
+    """Say what a policy in order changes, where that can be told."""
+    from shared.core.policy_check import changes  # noqa: PLC0415
+    from shared.core.policy_text import parse  # noqa: PLC0415
+
+    try:
+        there = parse(before)
+    except Permanent as broken:
+        typer.echo(f"what it changes cannot be told; the one that is written is broken: {broken}")
+        return
+    for change in changes(there, parse(text)):
+        typer.echo(f"  {change}")
+
+
+def _warn_of(text: str, *tenants: str) -> bool:
+    """Warn of what cannot work as a policy in order says; return whether there is anything."""
+    from shared.core.policy_check import doubts  # noqa: PLC0415
+    from shared.core.policy_text import parse  # noqa: PLC0415
+
+    found = doubts(parse(text), *tenants)
+    for doubt in found:
+        _warn(doubt)
+    return bool(found)
+
+
+def _text_of(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(f"{file} cannot be used: {error}", USAGE) from error
+
+
+def _usable(file: str, use: Callable[[], _Made]) -> _Made:
     """Return what becomes of a file's text."""
     try:
-        return use(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, Permanent) as error:
+        return use()
+    except Permanent as error:
+        if error.code != "bad-policy":
+            raise
         raise Stop(f"{file} cannot be used: {error}", USAGE) from error
 
 
 def _described(version: str, tenants: int, candidates: int) -> str:
-    return f"version {version}, {tenants} tenants, {candidates} models"
+    from local.screen import plural  # noqa: PLC0415
+
+    return f"version {version}, {plural(tenants, 'tenant')}, {plural(candidates, 'model')}"
 
 
 def stop(  # noqa: PLR0913  as above

@@ -78,7 +78,8 @@ class Policies:
         problems = "; ".join(reading.problems)
         if not problems:
             problems = self._kept(reading.policy)
-        self._say(problems and f"not all of the policy is in force as it was written: {problems}")
+        holds = f"version {reading.policy.version} holds"
+        self._say(problems and f"not all of the policy is in force as it was written; {holds}: {problems}")
         return reading.policy
 
     def _kept(self, policy: Policy) -> str:

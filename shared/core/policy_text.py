@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -18,8 +18,12 @@ from shared.events.limits import shown
 from shared.events.strict import load_object
 from shared.events.strict_toml import load_toml
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MOST_CHARACTERS = 256 * 1024
 _MOST_PROBLEMS = 10
+_DERIVED = frozenset({"version", "text", "name"})  # nobody writes these
 _NAME: TypeAdapter[str] = TypeAdapter(Tenant)
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -138,8 +142,19 @@ def _checked(kind: type[Model], said: Any, where: str) -> Model:  # noqa: ANN401
         return kind.model_validate_json(json.dumps(said))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        told = [f"{_path(where, one['loc'])}{one['msg']}" for one in found[:_MOST_PROBLEMS]]
+        told = [f"{_path(where, one['loc'])}{_said(kind, one)}" for one in found[:_MOST_PROBLEMS]]
         raise _bad("; ".join(told)) from error
+
+
+def _said(kind: type[BaseModel], problem: ErrorDetails) -> str:
+    """Return what is wrong; of a key that is not known, which ones are."""
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    at: Any = kind
+    for part in problem["loc"][:-1]:
+        at = at.model_fields[part].annotation if hasattr(at, "model_fields") else get_args(at)[1]  # a mapping's values
+    own = {"tenants": None, "default": None} if at is Policy else {}
+    return f"no such key; there are {', '.join(name for name in own | at.model_fields if name not in _DERIVED)}"
 
 
 def _path(where: str, inside: tuple[int | str, ...]) -> str:

@@ -153,6 +153,7 @@ def test_one_tenants_broken_entry_is_its_own(place: Place) -> None:
     place.clock.wait(1)
     assert (daily(policy), daily(policy, "zeta")) == (1, 3)
     assert "tenants.acme.daily_budget" in place.told[0]
+    assert f"version {policy().version} holds" in place.told[0]
 
 
 def test_a_process_that_starts_under_a_broken_policy_finds_the_last_good_one(place: Place) -> None:

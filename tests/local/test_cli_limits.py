@@ -148,11 +148,42 @@ def test_wrong_usage_says_what_to_do(shell: Shell, words: list[str], complaint: 
 def test_a_policy_is_checked_before_it_is_used(shell: Shell) -> None:
     """A file in order is described, one that is not is explained, and neither is put in force by that."""
     said = shell.type("policy", "check", policy_file(shell, GOOD))
-    assert (said.code, "2 tenants, 1 models" in said.out) == (DONE, True)
+    assert (said.code, "2 tenants, 1 model\n" in said.out) == (DONE, True)
     said = shell.type("policy", "check", policy_file(shell, '[tenants.acme]\ndaily_budget = ""'))
     assert said.code == USAGE
     assert "tenants.acme.daily_budget" in said.err
     assert not (HOME / "policy.toml").exists()
+
+
+def test_a_check_tells_what_cannot_work(shell: Shell) -> None:
+    """What is in order and cannot work as it says is named and ends with 1; `set` warns of it and obeys."""
+    text = '[tenants.acme]\nworkflows = ["nosuch"]\n'
+    said = shell.type("policy", "check", policy_file(shell, text))
+    assert said.code == FAILED
+    assert said.out.startswith("usable, but it cannot work as it says: version ")
+    assert "acme: there is no workflow nosuch; there are document-review" in said.err
+    said = shell.type("policy", "set", policy_file(shell, text))
+    assert (said.code, "acme: there is no workflow nosuch" in said.err) == (DONE, True)
+    assert "max_budget" in shell.type("tenants", "set", "acme", "nosuch=1").err
+
+
+def test_a_policy_says_what_it_changes(shell: Shell) -> None:
+    """Whoever checks or sets a policy reads what it changes, first of all whom it drops."""
+    for do in ("check", "set"):
+        said = shell.type("policy", do, policy_file(shell, "[tenants.acme]\n"))
+        assert said.code == DONE
+        assert "  tenant local is dropped: its work is refused from then on\n  tenant acme is new\n" in said.out
+    (HOME / "policy.toml").write_text("[tenants.", encoding="utf-8")
+    said = shell.type("policy", "check", policy_file(shell, GOOD))
+    assert "what it changes cannot be told; the one that is written is broken" in said.out
+
+
+def test_a_tenant_that_cannot_work_is_warned_of(shell: Shell) -> None:
+    """A limit that contradicts another one is set, and said so, and other tenants' are not."""
+    shell.type("tenants", "set", "acme", "daily_budget=3")
+    said = shell.type("tenants", "set", "local", "daily_budget=100", "--json")
+    assert said.code == DONE
+    assert said.err == "agentfabric: local: a task may cost $1.000000, and a day has only $0.000100\n"
 
 
 def test_a_policy_is_put_in_force(shell: Shell) -> None:
