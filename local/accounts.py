@@ -46,6 +46,7 @@ def print_one(one: Mapping[str, Any]) -> None:
         ("tokens", _rate(one["tokens_left"], limits["tokens_per_minute"], limits["token_burst"])),
         ("turned away", f"{one['turned_away']:,} requests that came too fast"),
         ("may use", f"{', '.join(limits['workflows'])}; as {', '.join(limits['priorities'])}"),
+        ("more money", "granted by others than who submitted" if limits["four_eyes"] else "granted by any owner"),
         ("data zone", limits["data_zone"] or "any"),
         ("cache", "answers may be kept" if limits["cache"] else "no answer is kept"),
     )

@@ -123,7 +123,7 @@ def print_approval(approval: dict[str, Any], where: Sequence[str] = ()) -> None:
         ("task", text(approval["task"])),
         ("why", prose(approval["shown"]["reason"])),
         ("until", text(_until(approval))),
-        ("who", text(", ".join(approval["approvers"]))),
+        ("who", text(_who(approval))),
         ("votes", text(", ".join(approval["voted"]) or "none yet")),
         ("asked by", text(approval["requested_by"])),
         *about,
@@ -153,9 +153,17 @@ def _about_budget(approval: dict[str, Any]) -> Sequence[tuple[str, Text]]:
     )
 
 
+def _who(approval: dict[str, Any]) -> str:
+    """Return who may decide."""
+    but = f", but not {approval['requested_by']}" if approval["four_eyes"] else ""
+    return f"{', '.join(approval['approvers'])}{but}"
+
+
 def _document(approval: dict[str, Any]) -> str:
-    """Return entity and document; an entity that is a file is its own document."""
+    """Return entity and document; an entity that is a file is its own document, and money is the whole entity's."""
     entity, name = approval["entity"], approval["name"]
+    if approval["about"] == "budget":
+        return _seen_from_here(entity)
     return _seen_from_here(entity) if entity.endswith(name) else f"{entity}/{name}"
 
 
@@ -165,7 +173,7 @@ def _seen_from_here(entity: str) -> str:
 
 
 def _below(approval: dict[str, Any]) -> tuple[Text, ...]:
-    asked = f"until {_until(approval)}: {', '.join(approval['approvers'])}"
+    asked = f"until {_until(approval)}: {_who(approval)}"
     summary = screen.at_most(_SUMMARY_LINES, prose(approval["shown"].get("summary", ""), "dim"))
     return prose(approval["reason"]), text(asked), summary
 

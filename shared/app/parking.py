@@ -74,10 +74,11 @@ def park(ports: Ports, task: Task, wait: Wait, document: int) -> Decision:
 
 
 def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
-    flow, rule, now = workflow(task.workflow), ports.policy().more_budget.approval, ports.now()
+    flow, now = workflow(task.workflow), ports.now()
     unsettled = sum(done not in tasks.SETTLED for done in task.progress)
-    zone = tenant_policy(ports.tenants, task.tenant).data_zone
-    amount = worst_case(ports.policy(), flow.steps, zone) * unsettled
+    tenant = tenant_policy(ports.tenants, task.tenant)
+    amount = worst_case(ports.policy(), flow.steps, tenant.data_zone) * unsettled
+    policy = ports.policy().more_budget.approval(four_eyes=tenant.four_eyes)
     asked = Approval(
         id=budget_approval_id(task),
         tenant=task.tenant,
@@ -88,10 +89,10 @@ def _more(ports: Ports, task: Task, document: int, reason: str) -> Approval:
         name="more budget",
         reason=reason,
         digest="",
-        policy=rule,
+        policy=policy,
         requested_by=task.submitted_by,
         requested_at=now,
-        deadline=now + timedelta(seconds=rule.levels[0].wait),
+        deadline=now + timedelta(seconds=policy.levels[0].wait),
         about="budget",
         amount=amount,
     )

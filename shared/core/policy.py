@@ -36,6 +36,8 @@ class TenantPolicy(BaseModel):
 
     `max_budget` is per task. Beyond a rate or `max_runs` a tenant is asked to wait; beyond a budget it is refused.
 
+    A run that needs more money than its budget asks for it; with `four_eyes` whoever submitted it may not grant that.
+
     `semantic_cache` gives an answer again about another text of the tenant's that is at least `semantic_threshold`
     similar and has the same words, but for the years of a copyright. It is off because likeness is not sameness: no
     threshold alone separates texts that say the same from texts that say the contrary, and what the comparison of
@@ -55,6 +57,7 @@ class TenantPolicy(BaseModel):
     monthly_budget: Amount = 1_000_000_000
     priorities: tuple[Priority, ...] = Field(default=PRIORITIES, min_length=1)
     data_zone: str = Field(default="", max_length=32)
+    four_eyes: bool = True
     cache: bool = True
     semantic_cache: bool = False
     semantic_threshold: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95
@@ -194,21 +197,16 @@ class Breaking(BaseModel):
 
 
 class MoreBudget(BaseModel):
-    """Who may grant more money to a run whose budget is used up, and for how many seconds it waits for that.
-
-    With `four_eyes` it is not whoever submitted it.
-    """
+    """Who may grant more money to a run whose budget is used up, and for how many seconds it waits for that."""
 
     model_config = _STRICT
 
     approvers: Annotated[tuple[_Role, ...], Field(min_length=1)] = ("owner",)
     seconds: Annotated[int, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
-    four_eyes: bool = False
 
-    @cached_property
-    def approval(self) -> ApprovalPolicy:
-        """The same, as approvals are decided by."""
-        return ApprovalPolicy(levels=(Level(approvers=self.approvers, wait=self.seconds),), four_eyes=self.four_eyes)
+    def approval(self, *, four_eyes: bool) -> ApprovalPolicy:
+        """Return the same as approvals are decided by; with `four_eyes` not by whoever submitted the task."""
+        return ApprovalPolicy(levels=(Level(approvers=self.approvers, wait=self.seconds),), four_eyes=four_eyes)
 
 
 class Policy(BaseModel):

@@ -11,7 +11,7 @@ from local.model_server.server import served
 from local.model_server.service import ModelService
 from local.review import Review
 from tests.local.stage import INVOICE, MIT, PERSON, PLAIN, SameClock, fabric, outcomes, write_corpus
-from tests.local.typed import DONE, WAITING, Shell
+from tests.local.typed import DONE, FAILED, WAITING, Shell
 
 if TYPE_CHECKING:
     import pytest
@@ -89,3 +89,21 @@ def test_work_that_no_model_takes_now_is_parked_not_failed(
     run = shell.type("run", folder, "--taxonomy", "plain.toml")
     assert run.code == WAITING
     assert "1 document: 1 parked; $0.000000 spent" in run.out
+
+
+def test_who_asked_for_money_does_not_grant_it(shell: Shell) -> None:
+    """With four eyes the submitter is refused and told who may, before and after; on a laptop one person is enough."""
+    write_corpus(shell.folder, {"a.txt": MIT})
+    shell.type("tenants", "set", "local", "four_eyes=true")
+    poor = shell.type("submit", "a.txt", "--taxonomy", "plain.toml", "--budget", "1", "--as", "ann").lines[0]["id"]
+    shell.type("resume")
+    listed = shell.type("approvals").out
+    assert "owner, but not ann" in listed
+    assert "a.txt  " in listed
+    assert "more budget" not in listed
+    said = shell.type("approve", "--all", "--as", "ann")
+    assert said.code == FAILED
+    assert "ann asked for this and may not decide it; somebody else may, or anybody where the policy" in said.out
+    assert shell.type("status", poor).lines[0]["status"] == "parked"
+    assert shell.type("approve", "--all", "--as", "bob").code == DONE
+    assert "bob granted $0." in shell.type("explain", poor).out

@@ -42,6 +42,7 @@ TENANT_BUDGET = 100_000
 BUDGET = 5_200  # micro-USD: enough for the first two documents, their two lost calls included, and not for the third
 POLICY = """
 [tenants.local]
+four_eyes = false
 max_budget = {most}
 
 [candidates.reserved]

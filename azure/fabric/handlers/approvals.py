@@ -90,6 +90,7 @@ def summary(approval: Approval) -> dict[str, Any]:
     return {
         **approval.model_dump(mode="json", include=shown),
         "approvers": list(approval.approvers),
+        "four_eyes": approval.policy.four_eyes,
         "voted": [vote.by.shown or vote.by.name for vote in approval.votes],
         "expired": approval.expired,
     }
