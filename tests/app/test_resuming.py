@@ -15,7 +15,7 @@ from shared.app.parking import next_due, resume_due, sweep
 from shared.app.tasks import cancel, dispatch
 from shared.core.approval import Person, Vote
 from shared.core.draws import DrawAsk
-from shared.core.policy import MoreBudget, Policy
+from shared.core.policy import MoreBudget, Policy, TenantPolicy
 from shared.errors import Forbidden, Permanent, Throttled
 from shared.ports import Change
 from tests.app.faults import Rivalry
@@ -250,8 +250,9 @@ def test_a_refused_key_that_comes_again_holds_no_money(world: World) -> None:
 
 def test_operators_say_who_grants_more_money(world: World) -> None:
     """The approvers, their time and whether the submitter may be one of them are the policy's of that moment."""
-    rule = MoreBudget(approvers=("treasurer",), seconds=3600, four_eyes=True)
-    policy = world.ports.policy().model_copy(update={"more_budget": rule})
+    rule = MoreBudget(approvers=("treasurer",), seconds=3600)
+    tenants = {TENANT: TenantPolicy(four_eyes=True)}
+    policy = world.ports.policy().model_copy(update={"more_budget": rule, "tenants": tenants})
     world.ports = replace(world.ports, policy=partial(Policy.model_copy, policy))
     task = without_money(world)
     asked = world.ports.approvals.find(TENANT, budget_approval_id(task))

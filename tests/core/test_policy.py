@@ -219,4 +219,5 @@ def test_the_figures_of_the_example_are_those_that_hold() -> None:
     plain = Policy()
     assert (example.answers, example.breaker, example.more_budget) == (plain.answers, plain.breaker, plain.more_budget)
     assert plain.breaker.breaker == BREAKER
-    assert example.more_budget.approval == ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * 86_400),))
+    granted = example.more_budget.approval(four_eyes=False)
+    assert granted == ApprovalPolicy(levels=(Level(approvers=("owner",), wait=7 * 86_400),))

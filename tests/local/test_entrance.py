@@ -97,7 +97,7 @@ def test_what_never_comes_in_is_parked(tmp_path: Path) -> None:
         assert "a leak" in found[0].reason
         assert review.tally == {"queued": 12}
         assert 30 <= (at.clock.now() - began).total_seconds() <= 60
-        switches.start(at.engine.ports, "all", "")
+        switches.start(at.engine.ports, "all", "", by="ann")
         at.clock.wait(1)
         assert statuses(review_all(at, folder)[0]) == ["done"] * 12
 
