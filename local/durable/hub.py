@@ -184,12 +184,12 @@ class Hub:
         return True
 
     def _run_activity(self) -> None:
-        with self._store.transaction():
+        with self._store.joined():
             activity = self._store.claim()
         if activity is None:
             return
         result = self._execute(activity)
-        with self._store.transaction():
+        with self._store.joined():
             if self._store.finish(activity):
                 self._store.send([result])
 
@@ -208,7 +208,7 @@ class Hub:
         return Message(activity.instance, kind, body, now, activity.generation, activity.task)
 
     def _run_episode(self, instance: str) -> None:
-        with self._store.transaction():
+        with self._store.joined():
             state = self._let_in(instance, self._time())
         if state is not None:
             self._executions.keep(state)

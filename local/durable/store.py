@@ -28,6 +28,10 @@ class Transactional(Protocol):
         """Commit all that happens inside or nothing; inside another transaction, as a part of that one."""
         ...
 
+    def joined(self) -> AbstractContextManager[object]:
+        """Open a transaction where none is; inside another one, its end is what counts."""
+        ...
+
 
 class Store:
     """Instances, histories, messages and activities."""
@@ -43,6 +47,10 @@ class Store:
     def transaction(self) -> AbstractContextManager[object]:
         """Open a transaction, or a part of the one that is open."""
         return self._database.transaction()
+
+    def joined(self) -> AbstractContextManager[object]:
+        """Open a transaction where none is."""
+        return self._database.joined()
 
     # instances
 

@@ -47,7 +47,7 @@ class Broker:
         """Enqueue all messages at once."""
         bodies = {event.id: (encode(event), _attributes(event)) for _, event in messages}
         rows = [(route.value, event.entity, *bodies[event.id]) for route, event in messages]
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.executemany("INSERT INTO messages (route, key, body, attributes) VALUES (?, ?, ?, ?)", rows)
 
     def take(self, route: Route, now: float, limit: int) -> list[Message]:
@@ -63,12 +63,12 @@ class Broker:
 
     def done(self, messages: Sequence[Message]) -> None:
         """Forget handled messages."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.executemany("DELETE FROM messages WHERE id = ?", [(message.id,) for message in messages])
 
     def again(self, message: Message, due: float, *, counts: bool = True) -> None:
         """Deliver the message again at `due`; throttling does not count as an attempt."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.execute(
                 "UPDATE messages SET attempts = attempts + ?, due = ? WHERE id = ?",
                 (int(counts), due, message.id),
@@ -76,7 +76,7 @@ class Broker:
 
     def bury(self, message: Message, reason: str) -> None:
         """Move the message to the dead letters, with the reason."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.execute(
                 "INSERT INTO dead_letters SELECT id, route, key, body, attributes, attempts, ? FROM messages"
                 " WHERE id = ?",
@@ -108,7 +108,7 @@ class SqliteDeadLetters:
 
     def bury(self, body: str, reason: str, origin: str) -> None:
         """Keep the message as it came."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.execute(
                 "INSERT INTO dead_letters (route, key, body, attributes, attempts, reason)"
                 " VALUES (?, ?, ?, '{}', 1, ?)",

@@ -23,7 +23,7 @@ class SqliteCache:
 
     def put(self, tenant: str, key: str, text: str, expires: datetime) -> None:
         """Keep a text until it expires; the latest one stands."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             until = expires.timestamp()
             connection.execute("DELETE FROM answers WHERE expires < ?", (until - _LONG_GONE,))
             kept = "INSERT OR REPLACE INTO answers (tenant, key, expires, text) VALUES (?, ?, ?, ?)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -67,6 +67,10 @@ class Database:
             raise
         self._depth -= 1
         self.connection.execute(commit)
+
+    def joined(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a transaction where none is: for rows that, once written, are only taken back with everything else."""
+        return nullcontext(self.connection) if self._depth else self.transaction()
 
     def _words(self) -> tuple[str, str, tuple[str, ...]]:
         if self._depth == 0:

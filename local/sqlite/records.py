@@ -39,6 +39,11 @@ _AUDIT_OF = {True: "record_audit INDEXED BY record_audit_by_task", False: "recor
 _BILLING_MARKS = ", ".join("?" * len(BillingRow.__dataclass_fields__))
 _BILLING_OF = {True: "record_billing INDEXED BY record_billing_by_task", False: "record_billing"}
 _PAGE = "AND (entity, sequence) > (?, ?) ORDER BY entity, sequence LIMIT ?"
+_MET = """
+SELECT IFNULL(MAX(last), 0), IFNULL(MAX(chain), ''),
+  EXISTS (SELECT 1 FROM record_parked WHERE tenant = ?1 AND entity = ?2)
+FROM record_entities WHERE tenant = ?1 AND entity = ?2
+"""
 _audit_head = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
 
 
@@ -128,9 +133,9 @@ class SqliteRecords:
 
     def _write_once(self, tenant: str, entity: str, sequence: int, decision: _Decision) -> Recording:
         with self._database.transaction() as connection:
-            record = _head(connection, tenant, entity)
-            recording = decision(record, _waiting(connection, record, sequence))
-            _write(connection, recording)
+            record, parked = _met(connection, tenant, entity)
+            recording = decision(record, _waiting(connection, record, sequence) if parked else {})
+            _write(connection, recording, parked=parked)
         return recording
 
 
@@ -144,6 +149,12 @@ def _head(connection: sqlite3.Connection, tenant: str, entity: str) -> EntityRec
         "SELECT * FROM record_entities WHERE tenant = ? AND entity = ?", (tenant, entity)
     ).fetchone()
     return EntityRecord(*row) if row else EntityRecord(tenant, entity)
+
+
+def _met(connection: sqlite3.Connection, tenant: str, entity: str) -> tuple[EntityRecord, bool]:
+    """Return how far the entity's record goes, and whether anything is parked for it."""
+    last, chain, parked = connection.execute(_MET, (tenant, entity)).fetchone()
+    return EntityRecord(tenant, entity, last, chain), bool(parked)
 
 
 def _waiting(connection: sqlite3.Connection, record: EntityRecord, sequence: int) -> dict[int, Parked]:
@@ -161,7 +172,7 @@ def _parked_from(row: tuple[Any, ...]) -> Parked:
     return Parked(*(*row[:6], datetime.fromisoformat(row[6])))
 
 
-def _write(connection: sqlite3.Connection, recording: Recording) -> None:
+def _write(connection: sqlite3.Connection, recording: Recording, *, parked: bool) -> None:
     if recording.park is not None:
         values = (*_parked_values(recording.park)[:6], recording.park.at.isoformat())
         connection.execute("INSERT OR REPLACE INTO record_parked VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -172,14 +183,16 @@ def _write(connection: sqlite3.Connection, recording: Recording) -> None:
     connection.executemany(
         "INSERT INTO record_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_audit_values, recording.audit)
     )
-    connection.executemany(
-        f"INSERT INTO record_billing VALUES ({_BILLING_MARKS})",  # noqa: S608  as many marks as fields
-        map(_billing_values, recording.billing),
-    )
-    connection.execute(
-        "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",
-        (record.tenant, record.entity, record.last),
-    )
+    if recording.billing:
+        connection.executemany(
+            f"INSERT INTO record_billing VALUES ({_BILLING_MARKS})",  # noqa: S608  as many marks as fields
+            map(_billing_values, recording.billing),
+        )
+    if parked:
+        connection.execute(
+            "DELETE FROM record_parked WHERE tenant = ? AND entity = ? AND sequence <= ?",
+            (record.tenant, record.entity, record.last),
+        )
 
 
 def _audit_values(row: AuditRow) -> tuple[str | int, ...]:

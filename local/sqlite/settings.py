@@ -21,7 +21,7 @@ class SqliteSettings:
 
     def write(self, setting: Setting) -> None:
         """Write it; Conflict unless it is stored at one version less than it brings."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             if self.read(setting.name).version != setting.version - 1:
                 raise Conflict(f"the setting {setting.name} was changed by somebody else")
             connection.execute(

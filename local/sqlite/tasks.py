@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 
 from local.sqlite.database import Database
 from local.sqlite.ledger import write_posting
@@ -27,7 +28,7 @@ class SqliteTasks:
         row = self._read("SELECT body FROM tasks WHERE tenant = ? AND id = ?", (tenant, task)).fetchone()
         if row is None:
             raise NotFound(f"no task {task!r}")
-        return Task.model_validate_json(row[0])
+        return _task(row[0])
 
     def last_sequence(self, tenant: str, entity: str) -> int:
         """Return the number of the entity's latest event."""
@@ -62,6 +63,12 @@ class SqliteTasks:
         asked = "SELECT tenant, id FROM parked WHERE in_line > ? ORDER BY in_line LIMIT ?"
         rows = self._read(asked, (after, limit)).fetchall()
         return [self.load(tenant, task) for tenant, task in rows]
+
+
+@lru_cache(maxsize=256)
+def _task(body: str) -> Task:
+    """Return what a text says; nearly every task is read again before anything changes it."""
+    return Task.model_validate_json(body)
 
 
 def _claim(connection: sqlite3.Connection, change: Change) -> None:
@@ -155,7 +162,7 @@ class SqliteOutbox:
 
     def mark_sent(self, events: Sequence[AnyEvent]) -> None:
         """Forget events that were published."""
-        with self._database.transaction() as connection:
+        with self._database.joined() as connection:
             connection.executemany("DELETE FROM outbox WHERE id = ?", [(event.id,) for event in events])
 
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -215,16 +216,18 @@ def _task_of(body: str) -> str:
 
 
 def _audited(record: EntityRecord, event: AnyEvent) -> AuditRow:
-    named = (event.tenant, event.entity, event.sequence, event.id, event.type, event.taskid, event.time)
+    named = (event.tenant, event.entity, event.sequence, event.id, event.type, event.taskid)
     body = encode(event, "pubsub")
-    return AuditRow(*named, body, _link(record.chain, AuditRow(*named, body, "")))
+    return AuditRow(*named, event.time, body, _link(record.chain, *named, time=event.time, body=body))
 
 
-def _link(chain: str, row: AuditRow) -> str:
-    """Return the hash of a JSON array: the previous hash and the row's fields, the time in UTC."""
-    time = row.time.astimezone(UTC).isoformat()
-    named = [chain, row.tenant, row.entity, row.sequence, row.event_id, row.type, row.task, time, row.body]
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+_named = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
+
+
+def _link(chain: str, *named: str | int, time: datetime, body: str) -> str:
+    """Return the hash of a JSON array: the previous hash and a row's fields in their order, the time in UTC."""
+    linked = [chain, *named, time.astimezone(UTC).isoformat(), body]
+    return hashlib.sha256(json.dumps(linked).encode()).hexdigest()
 
 
 def _billed(event: AnyEvent) -> tuple[BillingRow, ...]:
@@ -264,7 +267,7 @@ _LINES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 def extend(record: EntityRecord, rows: Sequence[AuditRow]) -> EntityRecord:
     """Return how far `rows`, in their order, continue the record's chain; it ends before the first broken link."""
     for row in rows:
-        if row.sequence != record.last + 1 or row.hash != _link(record.chain, row):
+        if row.sequence != record.last + 1 or row.hash != _link(record.chain, *_named(row), time=row.time, body=row.body):
             break
         record = EntityRecord(record.tenant, record.entity, row.sequence, row.hash)
     return record

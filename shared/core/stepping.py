@@ -110,20 +110,20 @@ def finish(task: Task, entry: Entry, output: dict[str, Any], spending: Spending 
     paid = bill(task, entry, spending)
     if is_settled(task, entry.document):
         return paid
-    billed = paid.entry or entry
+    billed, told = paid.entry or entry, digest(output)
     facts = (
         ToolCalled(
             tool=entry.tool,
             document=entry.document,
             step=entry.step,
             input_sha256=entry.input_sha256,
-            output_sha256=digest(output),
+            output_sha256=told,
         ),
         StepCompleted(
             document=entry.document,
             step=entry.step,
             attempt=entry.attempt,
-            output_sha256=digest(output),
+            output_sha256=told,
             cost_micro_usd=sum({charge.draw: charge.cost for charge in spending.charges}.values()),
         ),
     )
