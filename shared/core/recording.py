@@ -218,13 +218,13 @@ def _task_of(body: str) -> str:
 def _audited(record: EntityRecord, event: AnyEvent) -> AuditRow:
     named = (event.tenant, event.entity, event.sequence, event.id, event.type, event.taskid)
     body = encode(event, "pubsub")
-    return AuditRow(*named, event.time, body, _link(record.chain, *named, time=event.time, body=body))
+    return AuditRow(*named, event.time, body, _link(record.chain, named, event.time, body))
 
 
 _named = attrgetter("tenant", "entity", "sequence", "event_id", "type", "task")
 
 
-def _link(chain: str, *named: str | int, time: datetime, body: str) -> str:
+def _link(chain: str, named: tuple[str | int, ...], time: datetime, body: str) -> str:
     """Return the hash of a JSON array: the previous hash and a row's fields in their order, the time in UTC."""
     linked = [chain, *named, time.astimezone(UTC).isoformat(), body]
     return hashlib.sha256(json.dumps(linked).encode()).hexdigest()
@@ -267,7 +267,7 @@ _LINES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 def extend(record: EntityRecord, rows: Sequence[AuditRow]) -> EntityRecord:
     """Return how far `rows`, in their order, continue the record's chain; it ends before the first broken link."""
     for row in rows:
-        if row.sequence != record.last + 1 or row.hash != _link(record.chain, *_named(row), time=row.time, body=row.body):
+        if row.sequence != record.last + 1 or row.hash != _link(record.chain, _named(row), row.time, row.body):
             break
         record = EntityRecord(record.tenant, record.entity, row.sequence, row.hash)
     return record

@@ -220,7 +220,7 @@ def _review(home: Path, corpus: Path, crash_at: int) -> None:
         opened.review(corpus, ASKING, entity="batch")
 
 
-@pytest.mark.parametrize(("paid", "least"), [(True, 100), (False, 40)])
+@pytest.mark.parametrize(("paid", "least"), [(True, 100), (False, 30)])
 def test_a_crash_at_any_commit_is_made_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, paid: bool, least: int
 ) -> None:
