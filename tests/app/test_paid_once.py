@@ -261,10 +261,10 @@ def test_nothing_is_left_over_when_nobody_comes_back() -> None:
         assert {(book.settled, book.open) for book in account.books.values()} == {(sum(bill), 0)}
 
 
-def dearer(policy: Policy) -> Policy:
-    """Return the policy at other prices."""
+def cheaper(policy: Policy) -> Policy:
+    """Return the policy at lower prices, so that budgets still do."""
     candidates = {
-        name: one.model_copy(update={"tokens_out": one.tokens_out * 50}) for name, one in policy.candidates.items()
+        name: one.model_copy(update={"tokens_out": one.tokens_out // 2}) for name, one in policy.candidates.items()
     }
     said = {name: getattr(policy, name) for name in Policy.model_fields}
     return Policy.model_validate(said | {"candidates": candidates})
@@ -275,7 +275,7 @@ def test_a_call_is_billed_at_the_prices_it_was_made_at() -> None:
     seen = set()
     for story in deaths("pay-again"):
         policy = story.world.ports.policy()
-        other = dearer(policy)
+        other = cheaper(policy)
         story.world.ports = replace(story.world.ports, policy=lambda: other)  # noqa: B023  called before the next one
         story.classified()
         story.bill()
@@ -297,7 +297,7 @@ def test_prices_that_change_while_a_call_is_out_are_not_its_own() -> None:
         policy = world.ports.policy()
         told: list[str] = []
         models: Any = Rivalry(world.models, lambda: told.append("new"))
-        newer = dearer(policy)
+        newer = cheaper(policy)
         world.ports = replace(world.ports, models=models, policy=lambda: newer if told else policy)
         world.step(task, "classify", results)
         (used,) = [event.data for event in world.published(task.id) if event.type == "usage.metered"]
