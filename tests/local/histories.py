@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from shared.events.catalog import AnyEvent
 
 # What names a place, a moment or an id of its own, or hashes one; everything else has to be equal.
-OF_ITS_OWN = frozenset({"approval", "deadline", "input_sha256", "uri", "left_micro_usd", "policy", "price_version"})
+OF_ITS_OWN = frozenset(
+    {"approval", "at", "call", "day", "deadline", "input_sha256", "uri", "left_micro_usd", "policy", "price_version"}
+)
 
 
 def said(event: AnyEvent) -> dict[str, Any]:
