@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.model_server.scenario import Deployment, Quota
+from providers.credentials import OWN
 from providers.deployments import Deployments
 from shared.core.answers import complaint
 from shared.core.routing import EMBEDDED
@@ -74,6 +75,15 @@ def test_a_missing_credential_is_named_and_nothing_is_sent(reach: Reach) -> None
     with pytest.raises(Permanent, match=KEY):
         Deployments(lambda: {"one": candidate}, {}).complete(PROMPT)
     assert len(reach.service.log.entries()) == 0
+
+
+@pytest.mark.parametrize("own", sorted(OWN))
+def test_what_is_the_processs_own_is_sent_to_nobody(reach: Reach, own: str) -> None:
+    """Whoever writes a policy cannot have this process's identity, or its keys, sent to an address of their choice."""
+    candidate = reach.candidate("openai", credential=own)
+    with pytest.raises(Permanent, match="this process's own") as refused:
+        Deployments(lambda: {"one": candidate}, {own: "a-secret"}, here()).complete(PROMPT)
+    assert (refused.value.code, len(reach.service.log.entries())) == ("provider-credentials", 0)
 
 
 def test_the_embedded_model_is_always_there() -> None:
