@@ -93,7 +93,7 @@ def test_what_was_refused_is_submitted_again(shell: Shell) -> None:
     (shell.folder / "a.txt").write_text("Permission is hereby granted.", encoding="utf-8")
     shell.type("tenants", "set", TENANT, "daily_budget=100")
     for _ in range(2):
-        assert "left of 100" in shell.type("submit", "a.txt").err
+        assert "left of $0.000100" in shell.type("submit", "a.txt").err
     assert len(shell.type("tasks", "--json").lines) == 1
     shell.type("tenants", "set", TENANT, "daily_budget=1000000")
     accepted = shell.type("submit", "a.txt")
