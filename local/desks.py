@@ -160,6 +160,23 @@ class AtHand:
         return Trail(found, _wrong(held.broken, held.unnoted))
 
 
+class Calls:
+    """Calls of models whose end nobody knows, through the operators' endpoints: here, or on AWS."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def unknown(self, tenant: str, task: str) -> Sequence[Mapping[str, Any]]:
+        """Return those of a task, each charged at its worst case."""
+        asked = urlencode({"tenant": tenant, "task": task})
+        found: Sequence[Mapping[str, Any]] = _accepted(*self._call("GET", f"/operator/calls?{asked}"))["calls"]
+        return found
+
+    def settle(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Say what one has cost, and return what it is charged at now."""
+        return _accepted(*self._call("PUT", "/operator/calls", body=dumps(said)))
+
+
 class OverTheApi:
     """The operators' endpoints on AWS."""
 

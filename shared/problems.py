@@ -26,6 +26,8 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "link-over": 410,
         "already-decided": 409,
         "already-over": 409,
+        "already-settled": 409,
+        "call-out": 409,
         "conflict": 409,
         "duplicate": 409,
         "not-next": 409,

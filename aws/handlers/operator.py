@@ -14,15 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aws.adapters.telemetry import count, note
 from aws.verdicts import http
-from aws.wire import Json, Request, answer, operator_request
+from aws.wire import SOURCE, Json, Request, answer, operator_request
 from aws.wiring import ports
-from shared.app import operating, switches, trail
+from shared.app import operating, settling, switches, trail
 from shared.core.switches import Scope
 from shared.errors import Permanent
 from shared.events.catalog import checked
+from shared.events.ids import MicroUsd, TaskId, Tenant, Tokens
 from shared.events.strict import load_object
 
 if TYPE_CHECKING:
+    from shared.core.ledger import Draw
     from shared.core.switches import Switch
     from shared.ports import Ports
 
@@ -151,6 +153,48 @@ def read_trail(request: Request) -> Json:
     return answer(200, body | {"next": None, "checked": {"intact": held.intact, **asdict(held)}})
 
 
+class OfTask(BaseModel):
+    """A task of a tenant's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    tenant: Tenant
+    task: TaskId
+
+
+class Cost(OfTask):
+    """What a call of unknown outcome has cost, and how the operator knows."""
+
+    draw: str = Field(min_length=1, max_length=80)
+    cost_micro_usd: MicroUsd
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+def list_calls(request: Request) -> Json:
+    """GET /operator/calls: the calls of a task that are charged at their worst case, as nobody knows their end."""
+    asked = checked(OfTask, dict(request.query))
+    return answer(200, {"calls": [_call(one) for one in settling.unknown(_mine(), asked.tenant, asked.task)]})
+
+
+def settle(request: Request) -> Json:
+    """PUT /operator/calls: say what such a call has cost; saying the same again changes nothing."""
+    asked = checked(Cost, load_object(request.body))
+    said = settling.Said(
+        asked.draw, asked.cost_micro_usd, asked.tokens_in, asked.tokens_out, request.person, asked.reason
+    )
+    done = settling.settle(_mine(), asked.tenant, asked.task, said, source=SOURCE)
+    count("CallSettled")
+    note("call settled", operator=request.person, scope=f"call {done.id}")
+    return answer(200, _call(done) | {"cost_micro_usd": done.actual})
+
+
+def _call(drawn: Draw) -> Json:
+    who = {"draw": drawn.id, "document": drawn.document, "step": drawn.step, "deployment": drawn.deployment}
+    return who | {"state": drawn.state, "worst_micro_usd": drawn.worst}
+
+
 def _mine() -> Ports:
     return operating.as_is(ports())
 
@@ -186,6 +230,8 @@ ROUTES = {
     "PUT /operator/switches": stop,
     "DELETE /operator/switches": start,
     "GET /operator/quiet": is_quiet,
+    "GET /operator/calls": list_calls,
+    "PUT /operator/calls": settle,
     "GET /operator/trail": read_trail,
 }
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import typer
 
@@ -180,6 +180,31 @@ def api_of_the_stack(home: Path, person: str) -> Call:
         return client.call_api(method, path, person=person, roles=ROLES, body=body, headers=headers)
 
     return call
+
+
+@contextmanager
+def operators(home: Path, where: Place, person: str) -> Iterator[Call]:
+    """Open the operators' endpoints of the fabric whose state is in `home`; what is changed there is told on."""
+    if where is Place.EMULATORS:
+        yield api_of_the_stack(home, person)
+        return
+    from local.desks import ROLES  # noqa: PLC0415
+
+    changed = False
+    with opened(home) as engine:
+
+        def call(
+            method: str, path: str, *, body: str | None = None, headers: Mapping[str, str] | None = None
+        ) -> tuple[int, dict[str, Any]]:
+            nonlocal changed
+            to, changed = urlsplit(path), changed or method != "GET"
+            claims = {"sub": person, "roles": f"[{' '.join(ROLES)}]"}
+            query = dict(parse_qsl(to.query))
+            return engine.call_api(method, to.path, claims=claims, body=body, query=query, headers=headers)
+
+        yield call
+        if changed:
+            go_on(engine)
 
 
 def _of_the_stack(home: Path) -> Doors:

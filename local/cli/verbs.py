@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, costs, develop, drill, limits, record, review, stack, tasks, trace
+from local.cli import approvals, costs, develop, drill, limits, record, review, settling, stack, tasks, trace
 from local.cli.shared import WAITING, Stop, for_now
 from shared.errors import FabricError, Throttled
 
@@ -39,6 +39,7 @@ for verb in (
     limits.stop,
     limits.start,
     limits.trail,
+    settling.settle,
     develop.render,
     develop.schema,
     stack.up,

@@ -134,7 +134,7 @@ def check(settings: Settings, *written: str) -> Checked:
 
 
 def _setting(act: Act) -> str:
-    return "policy" if act == "policy" else "switches"
+    return {"policy": "policy", "stop": "switches", "start": "switches", "settle": ""}[act]
 
 
 def _name(number: int) -> str:

@@ -56,6 +56,8 @@ class Charge:
     outcome: Outcome = "answered"
     day: str = ""
     routed: tuple[ModelRouted, ...] = ()
+    by: str = ""  # who said so, when it is by hand, and why
+    reason: str = ""
 
 
 class Out(NamedTuple):
@@ -222,6 +224,8 @@ def _corrected(task: Task, entry: Entry, charge: Charge, known: Line) -> UsageCo
         line=known.line,
         was_micro_usd=known.cost,
         cost_micro_usd=charge.cost,
+        by=charge.by,
+        reason=charge.reason,
         model=charge.model,
         deployment=charge.deployment,
         workflow=task.workflow,

@@ -216,7 +216,8 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     ),
     "usage.corrected": lambda said: (
         f"{said.step} cost {usd(said.cost_micro_usd)}, not {usd(said.was_micro_usd)}",
-        f"line {said.line} of the bill was charged at its worst until its end was known",
+        f"line {said.line} of the bill was charged at its worst until "
+        + (f"{said.by} settled it: {said.reason}" if said.by else "its end was known"),
     ),
     "step.completed": lambda said: (
         f"{said.step} done" + (f" for {usd(said.cost_micro_usd)}" if said.cost_micro_usd else ""),

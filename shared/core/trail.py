@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.errors import Permanent
 from shared.events.attributes import Moment
 
-Act = Literal["policy", "stop", "start"]
+Act = Literal["policy", "stop", "start", "settle"]
 
 
 class Deed(BaseModel):

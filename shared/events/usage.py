@@ -61,7 +61,10 @@ class UsageSaved(Fact):
 
 
 class UsageCorrected(Fact):
-    """What a call of unknown outcome really cost, found later; it replaces the amount of its line."""
+    """What a call of unknown outcome really cost, found later; it replaces the amount of its line.
+
+    `by` and `reason` say who settled it by hand, and why; they are empty when the call's own end was found.
+    """
 
     type: ClassVar[str] = "usage.corrected"
 
@@ -76,3 +79,5 @@ class UsageCorrected(Fact):
     cloud: str = ""
     call: str = ""
     day: str = ""
+    by: str = Field(default="", max_length=200)
+    reason: str = Field(default="", max_length=500)

@@ -19,6 +19,7 @@ from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
 from shared.ports import Setting
 from tests.aws.stage import http_event
+from tests.lost import lose_a_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -314,3 +315,28 @@ def test_every_route_is_in_the_readme(root: Any) -> None:
     """The operators' section names each route."""
     text = (root / "aws/README.md").read_text(encoding="utf-8")
     assert [route for route in operator.ROUTES if route.partition(" ")[2] not in text] == []
+
+
+def test_a_call_of_unknown_end_is_listed_and_settled(stage: Stage) -> None:
+    """What nobody knew the end of is listed with its worst case, settled with the truth, and then listed no more."""
+    task = stage.submitted()
+    lose_a_call(stage.ports, task)
+    asked = {"tenant": TENANT, "task": task.id}
+    status, listed, _ = ask("GET /operator/calls", query=asked)
+    (call,) = listed["calls"]
+    assert (status, call["draw"], call["state"], call["worst_micro_usd"]) == (200, "a-call", "unknown", 9)
+    body = json.dumps(asked | {"draw": "a-call", "cost_micro_usd": 4, "tokens_in": 3, "reason": "the invoice"})
+    status, made, _ = ask("PUT /operator/calls", body=body)
+    assert (status, made["state"], made["cost_micro_usd"]) == (200, "settled", 4)
+    assert ask("GET /operator/calls", query=asked)[1] == {"calls": []}
+    assert stage.ports.tasks.load(TENANT, task.id).spent == 4
+    other = json.dumps(json.loads(body) | {"cost_micro_usd": 5})
+    assert ask("PUT /operator/calls", body=other)[0] == 409
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize("change", [{"cost_micro_usd": -1}, {"cost_micro_usd": True}, {"reason": " "}, {"by": "eve"}])
+def test_a_settlement_is_checked(change: Json) -> None:
+    """A cost is a count, a reason is not blank, and who says so is the token's to say."""
+    said = {"tenant": TENANT, "task": "t", "draw": "d", "cost_micro_usd": 4, "reason": "the invoice"} | change
+    assert ask("PUT /operator/calls", body=json.dumps(said))[0] == 400

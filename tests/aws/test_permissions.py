@@ -31,6 +31,7 @@ from shared.events.task import TaskAdmitted, TaskPlaced
 from shared.ports import Change
 from tests.aws.formation import granted, of_type, polled
 from tests.aws.stage import PLAIN, ROOT, TEXT, http_event, kinesis_event, lane_event, sample
+from tests.lost import DRAW, lose_a_call
 
 if TYPE_CHECKING:
     from shared.core.task import Task
@@ -226,7 +227,9 @@ def use_publisher(cloud: Cloud) -> Callable[[], None]:
 
 def use_operator(cloud: Cloud) -> Callable[[], None]:
     """See and change everything, by every route, while a run is open."""
-    placed(cloud)
+    task = placed(cloud)
+    lose_a_call(cloud.ports, task)
+    lost = {"tenant": task.tenant, "task": task.id, "draw": DRAW}
     role = {"requestContext.authorizer.jwt.claims": {"sub": "olga", "roles": "[operator]"}}
     everything = {"queryStringParameters": {"scope": "all"}}
     asked: Mapping[str, list[Json]] = {
@@ -237,6 +240,8 @@ def use_operator(cloud: Cloud) -> Callable[[], None]:
         "PUT /operator/switches": [{"body": '{"scope": "all", "reason": "a leak"}'}],
         "DELETE /operator/switches": [everything],
         "GET /operator/trail": [{}],
+        "GET /operator/calls": [{"queryStringParameters": {"tenant": task.tenant, "task": task.id}}],
+        "PUT /operator/calls": [{"body": json.dumps(lost | {"cost_micro_usd": 1, "reason": "the invoice"})}],
         "GET /operator/quiet": [everything, {"queryStringParameters": {"scope": "tenant", "name": "local"}}],
     }
 

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 from moto import mock_aws
 
+from local.clock import VirtualClock
 from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
-from local.wiring import TENANT
+from local.wiring import TENANT, embedded
 from shared.app import ledger
 from shared.core.draws import DrawAsk
 from shared.core.ledger import UNLIMITED, LeaseAsk
 from shared.core.policy_edit import Value, edit
+from tests.app.world import NoPipelines
 from tests.contracts.amazon import REGION, client, make_table
 from tests.contracts.ledger_contract import Till
 from tests.local.typed import DONE, FAILED, USAGE, WAITING, Shell
+from tests.lost import DRAW, lose_a_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -293,3 +296,23 @@ def test_a_fabric_on_aws_is_reached(shell: Shell, monkeypatch: pytest.MonkeyPatc
     assert (line["limits"]["max_budget"], line["limits"]["max_runs"]) == (7, 3)
     assert line["stopped"] == "by ann: a leak"
     assert not HOME.exists()
+
+
+def test_a_call_of_unknown_end_is_settled(shell: Shell) -> None:
+    """It is listed with its worst case; who says what it has cost is believed once, and then it is listed no more."""
+    (shell.folder / "a.txt").write_text("Pass it on.", encoding="utf-8")
+    (submitted,) = shell.type("submit", "a.txt").lines
+    task = submitted["id"]
+    assert "no call of this task" in shell.type("settle", task).out
+    database = Database(HOME / "fabric.db")
+    ports = embedded(database, NoPipelines(), VirtualClock().now)
+    lose_a_call(ports, ports.tasks.load(TENANT, task))
+    database.close()
+    assert f"{DRAW}  document 0, classify by extractive-1: charged at $0.000009" in shell.type("settle", task).out
+    words = ("settle", task, DRAW, "--cost", "4", "--reason", "the invoice")
+    assert "charged at $0.000004" in shell.type(*words, "--as", "olga").out
+    assert shell.type("settle", task).out.startswith("no call of this task")
+    (deed,) = [line for line in shell.type("trail", "--json").lines if line.get("act") == "settle"]
+    assert (deed["by"], deed["reason"]) == ("olga", "the invoice")
+    assert shell.type("settle", task, DRAW, "--cost", "5", "--reason", "x").code == FAILED
+    assert shell.type("settle", task, DRAW, "--cost", "5").code == USAGE
