@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from shared.errors import Permanent, Transient
 
 if TYPE_CHECKING:
+    from aws.adapters.bus import Destinations
     from aws.adapters.handover import Handover
     from aws.adapters.web import Web
     from aws.wire import Trust
@@ -96,7 +97,7 @@ def _factory(named: str) -> Callable[[], Ports]:
 @cache
 def amazon() -> Ports:
     """Return the ports on AWS products; clients are made once per process, on first use."""
-    from aws.adapters.bus import AmazonBus, Destinations  # noqa: PLC0415  SDKs load when they are needed
+    from aws.adapters.bus import AmazonBus  # noqa: PLC0415  SDKs load when they are needed
     from aws.adapters.cache import DynamoCache  # noqa: PLC0415
     from aws.adapters.dead_letters import SqsDeadLetters  # noqa: PLC0415
     from aws.adapters.documents import S3Documents  # noqa: PLC0415
@@ -113,8 +114,8 @@ def amazon() -> Ports:
     from shared.app.nearby import Nearby  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
+    from shared.app.together import Together  # noqa: PLC0415
     from shared.core.policy_text import seeded  # noqa: PLC0415
-    from shared.core.routes import Lane  # noqa: PLC0415
     from shared.models.lexical import Lexical  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
@@ -122,22 +123,13 @@ def amazon() -> Ports:
     dynamo, sqs = client("dynamodb"), client("sqs")
     settings = DynamoSettings(dynamo, table)
     seed = seeded(os.environ["TENANTS"])
-    destinations = Destinations(
-        stream=os.environ["STREAM_NAME"],
-        lanes={
-            Lane.INTERACTIVE: os.environ["INTERACTIVE_QUEUE_URL"],
-            Lane.BACKGROUND: os.environ["BACKGROUND_QUEUE_URL"],
-        },
-        reviews=os.environ["REVIEWS_QUEUE_URL"],
-        records=os.environ["RECORDS_QUEUE_URL"],
-    )
-    policy = stored(settings, lambda: seed, _now, _log.error)
+    policy, recent = stored(settings, lambda: seed, _now, _log.error), Recent(settings, _now)
     named = os.environ.get("PROVIDER_SECRETS", "")
     secrets = Secrets(os.environ, named, lambda: client("secretsmanager"), time.monotonic)
     return Ports(
         tasks=DynamoTasks(dynamo, table),
         outbox=DynamoOutbox(dynamo, table),
-        bus=AmazonBus(client("kinesis"), sqs, destinations),
+        bus=AmazonBus(client("kinesis"), sqs, _destinations()),
         journal=DynamoJournal(dynamo, table),
         approvals=DynamoApprovals(dynamo, table),
         documents=S3Documents(client("s3"), os.environ["DOCUMENTS_BUCKET"]),
@@ -146,8 +138,8 @@ def amazon() -> Ports:
         records=RecordsElsewhere(),
         ledger=DynamoLedger(dynamo, table),
         cache=DynamoCache(dynamo, table),
-        learned=Learned(seat_of(log_stream), lambda: policy().breaker.breaker),
-        settings=Recent(settings, _now),
+        learned=Together(Learned(seat_of(log_stream), lambda: policy().breaker.breaker), recent, _now),
+        settings=recent,
         policy=policy,
         now=_now,
         nearby=Nearby(Lexical()),
@@ -169,6 +161,21 @@ def flush() -> None:
     mine = spans()
     if mine is not None:
         mine.flush()
+
+
+def _destinations() -> Destinations:
+    from aws.adapters.bus import Destinations  # noqa: PLC0415
+    from shared.core.routes import Lane  # noqa: PLC0415
+
+    return Destinations(
+        stream=os.environ["STREAM_NAME"],
+        lanes={
+            Lane.INTERACTIVE: os.environ["INTERACTIVE_QUEUE_URL"],
+            Lane.BACKGROUND: os.environ["BACKGROUND_QUEUE_URL"],
+        },
+        reviews=os.environ["REVIEWS_QUEUE_URL"],
+        records=os.environ["RECORDS_QUEUE_URL"],
+    )
 
 
 def _now() -> datetime:

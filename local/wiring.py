@@ -29,6 +29,7 @@ from providers.http import Pool
 from shared.app.learned import Learned
 from shared.app.nearby import Nearby
 from shared.app.recent import Recent
+from shared.app.together import Together
 from shared.ports import Pipelines, Ports, Spans
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def embedded(
     """Return the ports of a fabric whose every part is in this process."""
     settings = SqliteSettings(database)
     policy = policy_of(database.path.parent if database.path else None, settings, now, _log.error)
+    recent = Recent(settings, now)
     return Ports(
         tasks=SqliteTasks(database),
         outbox=SqliteOutbox(database),
@@ -91,8 +93,8 @@ def embedded(
         records=SqliteRecords(database),
         ledger=SqliteLedger(database),
         cache=SqliteCache(database),
-        learned=Learned(breaker=lambda: policy().breaker.breaker),
-        settings=Recent(settings, now),
+        learned=Together(Learned(breaker=lambda: policy().breaker.breaker), recent, now),
+        settings=recent,
         policy=policy,
         now=now,
         dead_letters=SqliteDeadLetters(database),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from azure.fabric.adapters.web import Web
     from providers.otlp import Exporter
+    from shared.app.learned import Learned
     from shared.core.policy import Policy
     from shared.ports import Documents, Pipelines, Ports, Records
 
@@ -81,7 +82,6 @@ def home() -> Ports:
     from azure.fabric.adapters.home_ledger import HomeLedger  # noqa: PLC0415
     from azure.fabric.adapters.home_settings import HomeSettings  # noqa: PLC0415
     from azure.fabric.adapters.web import Web  # noqa: PLC0415
-    from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
     from shared.models.extractive import Extractive  # noqa: PLC0415
@@ -103,7 +103,7 @@ def home() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=HomeLedger(there),
         cache=None,
-        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", "")), lambda: policy().breaker.breaker),
+        learned=_learned(policy),  # models are called at the home
         settings=Recent(settings, _now),
         policy=policy,
         now=_now,
@@ -141,16 +141,16 @@ def storage() -> Ports:
     from providers.deployments import Deployments  # noqa: PLC0415
     from providers.egress import egress  # noqa: PLC0415
     from providers.http import Pool  # noqa: PLC0415
-    from shared.app.learned import Learned, seat_of  # noqa: PLC0415
     from shared.app.policy import stored  # noqa: PLC0415
     from shared.app.recent import Recent  # noqa: PLC0415
+    from shared.app.together import Together  # noqa: PLC0415
     from shared.core.routes import Route  # noqa: PLC0415
     from shared.ports import Ports  # noqa: PLC0415
 
     account = os.environ["AzureWebJobsStorage"]  # noqa: SIM112  the Functions host's own name for it
     table = tables.Table(TableClient.from_connection_string(account, TABLE))
     settings, seed = TableSettings(table), _seed()
-    policy = stored(settings, lambda: seed, _now, _log.error)
+    policy, recent = stored(settings, lambda: seed, _now, _log.error), Recent(settings, _now)
     return Ports(
         tasks=tables.TableTasks(table),
         outbox=tables.TableOutbox(table),
@@ -163,8 +163,8 @@ def storage() -> Ports:
         records=cast("Records", Elsewhere("records", "kept on GCP; publish on the records route")),
         ledger=TableLedger(table),
         cache=TableCache(table),
-        learned=Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", "")), lambda: policy().breaker.breaker),
-        settings=Recent(settings, _now),
+        learned=Together(_learned(policy), recent, _now),
+        settings=recent,
         policy=policy,
         now=_now,
         spans=spans(),
@@ -195,6 +195,13 @@ def queue(account: str, name: str, **settings: Any) -> QueueClient:  # noqa: ANN
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _learned(policy: Callable[[], Policy]) -> Learned:
+    """Return what this instance learns of its own."""
+    from shared.app.learned import Learned, seat_of  # noqa: PLC0415  loads when it is needed
+
+    return Learned(seat_of(os.environ.get("WEBSITE_INSTANCE_ID", "")), lambda: policy().breaker.breaker)
 
 
 def _seed() -> Policy:

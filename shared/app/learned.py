@@ -68,6 +68,19 @@ class Learned:
             elif outcome.end == "throttled" or outcome.retry_after:
                 self._gates[route.name] = gate.throttled(before, now, outcome.retry_after, self._seat)
 
+    def hear(self, deployment: str, until: float, now: float) -> None:
+        """Learn that another process was told to leave a deployment alone until then."""
+        with self._lock:
+            before = self._gates.get(deployment, Gate())
+            after = gate.heard(before, now, until, self._seat)
+            if after is before:
+                return
+            self._gates[deployment] = after
+            state = self._health.get(deployment, WELL)
+            self._health[deployment] = state._replace(closed_until=max(state.closed_until, until))
+            if len(self._health) > _MOST:
+                self._forget(deployment)
+
     def _forget(self, but: str) -> None:
         oldest = next(name for name in self._health if name != but)
         del self._health[oldest]

@@ -90,6 +90,15 @@ def throttled(gate: Gate, now: float, retry_after: float, spread: float) -> Gate
     return again._replace(measured=gate.measured)  # who waited asks again, and is told when by the new rate
 
 
+def heard(gate: Gate, now: float, until: float, spread: float) -> Gate:
+    """Shut the gate because another process was refused: who made calls begins slowly again, who made none waits."""
+    if until <= max(now, gate.shut_until):
+        return gate
+    if gate.rate or gate.answers or gate.measured:
+        return throttled(gate, now, until - now, spread)
+    return gate._replace(shut_until=until + max(1.0, (until - now) * _SPREAD) * spread)
+
+
 def told(gate: Gate, limit: float) -> Gate:
     """Take over the limit that a provider names, in calls a second."""
     return gate if gate.limit == limit else gate._replace(limit=limit)
