@@ -58,6 +58,7 @@ CREATE TABLE Billing (
   Workflow STRING(MAX) NOT NULL,
   Cloud STRING(MAX) NOT NULL,
   SavedMicroUsd INT64 NOT NULL,
+  Day STRING(16) NOT NULL,
   RecordedAt TIMESTAMP NOT NULL OPTIONS (allow_commit_timestamp = true),
 ) PRIMARY KEY (Tenant, Entity, Sequence),
   INTERLEAVE IN PARENT Entities ON DELETE NO ACTION;

@@ -49,7 +49,7 @@ _AUDIT = ("Tenant", "Entity", "Sequence", "EventId", "Type", "Task", "Time", "Bo
 _BILLING = (
     *("EventId", "Tenant", "Task", "Entity", "Sequence", "Step", "Model"),
     *("TokensIn", "TokensOut", "CostMicroUsd", "PriceVersion"),
-    *("Document", "Line", "Deployment", "Outcome", "Workflow", "Cloud", "SavedMicroUsd", "RecordedAt"),
+    *("Document", "Line", "Deployment", "Outcome", "Workflow", "Cloud", "SavedMicroUsd", "Day", "RecordedAt"),
 )
 _AWAITED = ""  # the event id of an inbox row whose number something parked waits for
 _PARKED = ("Tenant", "Entity", "Sequence", "Cause", "Reason", "Body", "ParkedAt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from local.cli.doors import Place, Where, doors
-from local.cli.record import rows_of
-from local.cli.shared import FAILED, HOME, Home, Json, print_json
+from local.cli.record import WHERE_LINES_ARE, rows_of
+from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Stop, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.core.costs import Gap, Share
+    from shared.core.costs import Difference, Gap, Share
+
+
+def _a_time(said: str) -> str:
+    if said and not re.fullmatch(r"\d{4}(-\d\d){0,2}", said):
+        raise Stop(f"{said} is no day and no month; write 2026-11-21, or 2026-11", USAGE)
+    return said
 
 
 class By(StrEnum):
@@ -35,26 +42,33 @@ class By(StrEnum):
 def costs(
     by: Annotated[By, typer.Option(help="The column to add up by.")] = By.STEP,
     task: Annotated[str, typer.Option(help="Of this task alone.")] = "",
+    during: Annotated[
+        str, typer.Option(help="In this month or day of the budgets, such as 2026-11.", callback=_a_time)
+    ] = "",
     home: Home = HOME,
     where: Where = Place.EMBEDDED,
     *,
     as_json: Json = False,
 ) -> None:
-    """Add up what was paid for models; exit code 1 when a line of a bill is missing."""
-    from shared.core.costs import gaps, shares  # noqa: PLC0415
+    """Add up what was paid for models; exit code 1 when a bill lacks a line, or does not say what was charged.
+
+    Days are those of the tenants' budgets, in UTC: what a run spends counts in the one in which its money was leased.
+    """
+    from shared.core.costs import differences, gaps, shares, within  # noqa: PLC0415
     from shared.core.recording import BillingRow  # noqa: PLC0415
 
     with doors(home, where) as to:
         asked = {"task": task} if task else {}
         rows = [BillingRow(**row) for row in rows_of(to.ask, "/bill", "usage", asked)]
-    found, missing = shares(rows, by.value), gaps(rows)
+        missing, wrong = gaps(rows), differences(rows, to.charged(task))
+    found = shares(within(rows, during) if during else rows, by.value)
     if as_json:
         for share in found:
             print_json(asdict(share))
     else:
         _print(found, by)
-    _tell(missing)
-    raise typer.Exit(FAILED if missing else 0)
+    _tell(missing, wrong)
+    raise typer.Exit(FAILED if missing or wrong else 0)
 
 
 def _print(found: Sequence[Share], by: By) -> None:
@@ -82,8 +96,15 @@ def _cells(share: Share) -> tuple[Any, ...]:
     return (text(share.name), *counts, *map(usd, (share.cost, share.wasted, share.saved)))
 
 
-def _tell(missing: Sequence[Gap]) -> None:
+def _tell(missing: Sequence[Gap], wrong: Sequence[Difference]) -> None:
+    from shared.core.money import usd  # noqa: PLC0415
+
     for gap in missing:
         what = [f"lacks {', '.join(map(str, gap.missing))}"] if gap.missing else []
         what += [f"has {', '.join(map(str, gap.repeated))} twice"] if gap.repeated else []
-        typer.echo(f"the bill of task {gap.task} {' and '.join(what)}; see agentfabric parked", err=True)
+        typer.echo(f"the bill of task {gap.task} {' and '.join(what)}", err=True)
+    for one in wrong:
+        said = f"{usd(one.billed)}, and {usd(one.charged)} were charged"
+        typer.echo(f"the bill of task {one.task} says {said}", err=True)
+    if missing or wrong:
+        typer.echo(WHERE_LINES_ARE, err=True)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import typer
 
-from local.cli.shared import Stop, opened
+from local.cli.shared import Stop, accepted, opened
 
 if TYPE_CHECKING:
     from local.corpus import Item
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from local.sqlite.broker import DeadLetter
     from local.stack.client import Client
     from shared.ports import Documents
+
+
+_ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 class Place(StrEnum):
@@ -82,8 +85,9 @@ class Doors:
     """A fabric as people reach it.
 
     `settle` takes a person's decision to skip a number; `letters` are this machine's own dead ones; `documents` opens
-    where documents lie, and `bring` puts one there; `go_on` lets the work go on that was set free, where nobody else
-    does; `address` is where a person can follow a link to, if anywhere.
+    where documents lie, and `bring` puts one there; `charged` names by task what was charged for good, of one task or
+    of all; `go_on` lets the work go on that was set free, where nobody else does; `address` is where a person can
+    follow a link to, if anywhere.
     """
 
     azure: Azure
@@ -91,6 +95,7 @@ class Doors:
     settle: Settle
     letters: Callable[[], Sequence[DeadLetter]]
     api: Api
+    charged: Callable[[str], Mapping[str, int]]
     documents: Callable[[], AbstractContextManager[Documents]]
     bring: Callable[[Item, Documents], Item]
     go_on: Callable[[], None]
@@ -110,6 +115,7 @@ def doors(home: Path, where: Place) -> Iterator[Doors]:
             settle=_settled_here,
             letters=engine.broker.dead_letters,
             api=partial(_api_here, engine),
+            charged=partial(_charged_here, engine),
             documents=lambda: nullcontext(engine.documents),
             bring=lambda item, _: _found_by(engine, item),
             go_on=lambda: go_on(engine),
@@ -143,6 +149,28 @@ def _api_here(
     from local.review import claims  # noqa: PLC0415
 
     return engine.call_api(method, path, claims=claims(person), body=body, query=query, headers=headers)
+
+
+def _charged_here(engine: Engine, task: str) -> Mapping[str, int]:
+    """Ask the ledger for the leases that have ended."""
+    from local.wiring import TENANT  # noqa: PLC0415
+    from shared.app import leases, ledger  # noqa: PLC0415
+
+    found = ledger.leases_of(engine.ports, TENANT)
+    ended = (lease for lease in found if lease.state not in {"open", "closing"} and task in {"", lease.task})
+    return {lease.task: leases.charged(lease) for lease in ended}
+
+
+def _charged_there(api: Api, task: str) -> Mapping[str, int]:
+    """Ask the API for the tasks that have ended: a task ends when it has been charged what its lease was."""
+    found: dict[str, int] = {}
+    query: dict[str, str] | None = {"limit": "100"}
+    while query is not None:
+        page = accepted(*api("GET", "/tasks", person="operator", query=query))
+        ended = (one for one in page["tasks"] if one["status"] in _ENDED and task in {"", one["id"]})
+        found |= {one["id"]: one["spent_micro_usd"] for one in ended}
+        query = dict(parse_qsl(urlsplit(page["next"]).query)) if page["next"] else None
+    return found
 
 
 def _found_by(engine: Engine, item: Item) -> Item:
@@ -230,6 +258,7 @@ def _of_the_stack(home: Path) -> Doors:
         settle=client.settle,
         letters=tuple,  # those of a cloud lie in its own queues
         api=api,
+        charged=partial(_charged_there, api),
         documents=client.documents,
         bring=uploaded,
         go_on=lambda: None,

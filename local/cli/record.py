@@ -10,8 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from local.cli.doors import Ask, Place, Where, doors
-from local.cli.shared import HOME, Home, Json, Person, Stop, accepted, print_json
+from local.cli.shared import FAILED, HOME, Home, Json, Person, Stop, accepted, print_json
 from local.cli.tasks import Task
+
+WHERE_LINES_ARE = (
+    "lines may be on their way: `agentfabric resume` sends what waits; `agentfabric parked` names what is held back"
+)
 
 
 def events(
@@ -35,9 +39,11 @@ def events(
 
 
 def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
-    """Tell what happened to a task, why, and what it cost."""
+    """Tell what happened to a task, why, and what it cost; exit code 1 when its bill is not what was charged."""
     from local.report import print_story  # noqa: PLC0415
     from shared.core.cost_tree import cost_tree  # noqa: PLC0415
+    from shared.core.costs import gap_in  # noqa: PLC0415
+    from shared.core.money import usd  # noqa: PLC0415
     from shared.core.story import account, tell  # noqa: PLC0415
     from shared.events.catalog import parse  # noqa: PLC0415
 
@@ -46,7 +52,17 @@ def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> Non
         if not told:
             raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
         ledger = accepted(*to.api("GET", f"/tasks/{task}", person="operator"))["ledger"]
-    print_story(tell(told), cost_tree(task, told), account(told), ledger)
+        charged = to.charged(task).get(task)
+    tree, missing = cost_tree(task, told), gap_in(task, told)
+    print_story(tell(told), tree, account(told), ledger)
+    if missing.missing:
+        typer.echo(f"its bill lacks {', '.join(map(str, missing.missing))}", err=True)
+    if charged is not None and charged != tree.total:
+        typer.echo(f"its bill says {usd(tree.total)}, and {usd(charged)} were charged", err=True)
+    elif not missing.missing:
+        return
+    typer.echo(WHERE_LINES_ARE, err=True)
+    raise typer.Exit(FAILED)
 
 
 def parked(

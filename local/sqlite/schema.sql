@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS record_billing (
   step TEXT NOT NULL, model TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
   cost_micro_usd INTEGER NOT NULL, price_version TEXT NOT NULL, document INTEGER NOT NULL, line INTEGER NOT NULL,
   deployment TEXT NOT NULL, outcome TEXT NOT NULL, workflow TEXT NOT NULL, cloud TEXT NOT NULL,
-  saved_micro_usd INTEGER NOT NULL,
+  saved_micro_usd INTEGER NOT NULL, day TEXT NOT NULL,
   PRIMARY KEY (tenant, entity, sequence)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_billing_by_task ON record_billing (tenant, task, entity, sequence);

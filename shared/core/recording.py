@@ -63,6 +63,9 @@ class AuditRow:
 class BillingRow:
     """One usage, as the bill shows it; entity and sequence make it countable once.
 
+    `day` is the one of its tenant's budget that it counts in. The end of a task is a row, too, of the outcome `closed`:
+    its number is how many lines there are.
+
     `line` counts a task's usages from 1, so that a missing one shows. A correction is a row of its own, with the number
     of the line it corrects, the outcome `corrected`, and the difference as its cost, which may be negative.
     """
@@ -85,6 +88,7 @@ class BillingRow:
     workflow: str = ""
     cloud: str = ""
     saved_micro_usd: int = 0
+    day: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +235,17 @@ def _link(chain: str, named: tuple[str | int, ...], time: datetime, body: str) -
 
 
 def _billed(event: AnyEvent) -> tuple[BillingRow, ...]:
-    lines = _LINES.get(event.type)
-    if lines is None:
-        return ()
-    used = event.data
-    head = (event.id, event.tenant, event.taskid, event.entity, event.sequence, used.step, used.model)
-    return (BillingRow(*head, **lines(used), document=used.document, workflow=used.workflow, cloud=used.cloud),)
+    said, lines = event.data, _LINES.get(event.type)
+    if lines is not None:
+        about = {"document": said.document, "workflow": said.workflow, "cloud": said.cloud, "day": said.day}
+        return (_row(event, said.step, said.model, lines(said) | about),)
+    last = said.lines if event.type in _ENDS else None
+    return () if last is None else (_row(event, "", "", _free("closed") | {"line": last}),)
+
+
+def _row(event: AnyEvent, step: str, model: str, more: dict[str, Any]) -> BillingRow:
+    head = (event.id, event.tenant, event.taskid, event.entity, event.sequence, step, model)
+    return BillingRow(*head, **more)
 
 
 def _metered(used: UsageMetered) -> dict[str, Any]:
@@ -250,13 +259,15 @@ def _corrected(told: UsageCorrected) -> dict[str, Any]:
 
 
 def _saved(told: UsageSaved) -> dict[str, Any]:
-    return _free("saved") | {"saved_micro_usd": told.saved_micro_usd}
+    saved = 0 if told.by == "journal" else told.saved_micro_usd  # what the task paid for itself is on its bill
+    return _free("saved") | {"saved_micro_usd": saved, "deployment": told.deployment}
 
 
 def _free(outcome: str) -> dict[str, Any]:
     return {"tokens_in": 0, "tokens_out": 0, "cost_micro_usd": 0, "price_version": "", "outcome": outcome}
 
 
+_ENDS = frozenset({"task.completed", "task.failed", "task.cancelled"})
 _LINES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "usage.metered": _metered,
     "usage.corrected": _corrected,

@@ -97,9 +97,12 @@ def tell(events: Sequence[AnyEvent]) -> list[Line]:
 
 
 def _in_time(events: Sequence[AnyEvent]) -> list[AnyEvent]:
-    """Return the events in their order, but each call where it was made: it is told of when its step ends, or later."""
+    """Return the events in their order, but each call where it was made: it is told of when its step ends, or later.
+
+    What was turned away came before there was a task, and is numbered for itself.
+    """
     latest, placed = datetime.min.replace(tzinfo=UTC), list[tuple[datetime, AnyEvent]]()
-    for event in events:
+    for event in sorted(events, key=lambda event: event.type != "task.throttled"):
         latest = max(latest, event.time)
         placed.append((min(_moment(event), latest), event))
     return [event for _, event in sorted(placed, key=itemgetter(0))]
@@ -192,7 +195,7 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
     ),
     "task.placed": lambda said: (
         f"placed on {said.cloud}",
-        "; ".join([said.reason, *(f"not {one.cloud}: {one.reason}" for one in said.refused)]),
+        "; ".join([said.reason, *(f"not {one.cloud}: {one.reason}" for one in said.refused if said.run == 1)]),
     ),
     "task.parked": lambda said: (
         waits(said.code, said.until),
@@ -262,7 +265,7 @@ _TELLERS: dict[str, Callable[[Any], tuple[str, str]]] = {
 def _choice(routed: Any) -> str:  # noqa: ANN401  a fact of one type
     """Say why this model was asked, what that may cost, and why others were not."""
     least = f"at most {usd(routed.worst_micro_usd)} of {usd(routed.worst_micro_usd + routed.left_micro_usd)} left"
-    because = _trouble(routed.after) if routed.after else routed.reason
+    because = _trouble(routed.after) if routed.after else routed.reason.removeprefix("spill: ")
     others = ", ".join(_each(routed))
     return "; ".join([because, least, *([f"not asked: {others}"] if others else [])])
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +30,10 @@ from local.wiring import TENANT
 from shared.app.leases import lease_id
 from shared.core.cost_tree import Cost, cost_tree
 from shared.core.costs import WAYS
+from shared.core.money import usd
 from shared.core.story import tell
 from tests.local.stage import PERSON, Fabric, SameClock, fabric, write_corpus
-from tests.local.typed import DONE, Shell
+from tests.local.typed import DONE, FAILED, USAGE, Shell
 
 if TYPE_CHECKING:
     from shared.core.ledger import Lease
@@ -295,3 +299,55 @@ def test_every_column_of_the_bill_adds_up_to_the_same(shell: Shell, told: Told, 
         "saved": told.tree.saved,
         "calls": told.task.lines,
     }
+
+
+def test_a_month_of_the_bill_is_that_of_the_tenants_budget(shell: Shell, told: Told) -> None:
+    """What `costs` adds up for a month is what the tenant's account has settled in it; another month is empty."""
+    (month,) = (window for window in told.account.books if window.startswith("month:"))
+    said = shell.type("costs", "--during", month.removeprefix("month:"), "--json")
+    assert sum(line["cost"] for line in said.lines) == told.account.books[month].settled
+    assert shell.type("costs", "--during", "2025-12", "--json").lines == []
+    assert shell.type("costs", "--during", "christmas").code == USAGE
+
+
+def test_calls_are_where_they_were_made_and_savings_whose_they_are(shell: Shell, told: Told) -> None:
+    """A batch is Azure's, its calls are made on AWS; an answer from the cache is saved by who gave it."""
+    assert told.task.placed_on == "azure"
+    assert [one["name"] for one in shell.type("costs", "--by", "cloud", "--json").lines] == ["aws"]
+    saved = {one["name"]: one["saved"] for one in shell.type("costs", "--by", "deployment", "--json").lines}
+    assert {name for name, amount in saved.items() if amount} == {"cheap", "late"}
+
+
+@pytest.fixture
+def robbed(
+    home: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Shell, sqlite3.Connection]]:
+    """A shell beside a copy of the run's state, and that copy's rows."""
+    shutil.copytree(home / HOME, tmp_path / HOME)
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect(tmp_path / HOME / "fabric.db", isolation_level=None)) as rows:
+        yield shell, rows
+
+
+def test_a_lost_last_line_is_missed(robbed: tuple[Shell, sqlite3.Connection], told: Told) -> None:
+    """The end of a task says how many lines there are: one lost at the end of the bill shows like any other."""
+    shell, rows = robbed
+    rows.execute("DELETE FROM record_billing WHERE outcome != 'closed' AND line = ?", (told.task.lines,))
+    said = shell.type("costs")
+    assert said.code == FAILED
+    assert f"the bill of task {told.task.id} lacks {told.task.lines}" in said.err
+    assert "were charged" in said.err
+    assert "agentfabric parked" in said.err
+
+
+def test_a_bill_that_never_came_is_missed(robbed: tuple[Shell, sqlite3.Connection], told: Told) -> None:
+    """Where all of it is lost, its end included, the ledger still knows what was charged; the story says so, too."""
+    shell, rows = robbed
+    rows.execute("DELETE FROM record_billing")
+    charged = f"{usd(told.task.spent)} were charged"
+    said = shell.type("costs")
+    assert (said.code, f"the bill of task {told.task.id} says $0.000000, and {charged}" in said.err) == (FAILED, True)
+    last = max(event.sequence for event in told.events if event.type == "usage.metered")
+    rows.execute("DELETE FROM record_audit WHERE sequence >= ?", (last,))
+    story = shell.type("explain", told.task.id)
+    assert (story.code, charged in story.err) == (FAILED, True)
