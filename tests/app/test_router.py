@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,10 +14,11 @@ from benchmarks.wallet import Wallet
 from shared.app.purse import Terms
 from shared.app.router import Router
 from shared.core.completion import Completion, NoAnswer, Prompt, Usage
+from shared.core.health import Outcome
 from shared.core.phrasing import most_tokens_in
 from shared.core.routing import Candidate, embedded, routes
 from shared.errors import Permanent, Throttled, Transient
-from shared.events.routing import ModelRouted
+from shared.events.routing import ModelRouted, ModelUnrouted
 from shared.models.extractive import Extractive
 
 SCHEMA = {
@@ -318,3 +320,57 @@ def test_a_fault_of_ours_leaves_no_money_open() -> None:
         at.ask()
     assert at.paid == [("a", "unknown")]
     assert at.purse.held == {}
+
+
+def whom(fact: ModelRouted | ModelUnrouted) -> dict[str, str]:
+    """Return who was not asked, or no help, and why."""
+    return {one.deployment: one.reason for one in fact.refused}
+
+
+def test_everybody_who_is_not_asked_is_named() -> None:
+    """The choice says of each candidate why it was another one's turn: what it would have cost, or what it lacks."""
+    at = stage(a=[GOOD], b=[GOOD], c=[GOOD])
+    at.ask()
+    (fact,) = at.purse.notes
+    assert isinstance(fact, ModelRouted)
+    assert set(whom(fact)) == {"b", "c"}
+    assert all(reason.startswith("dearer: at most $") for reason in whom(fact).values())
+
+
+def test_gates_that_are_shut_in_a_row_are_all_named() -> None:
+    """Whoever waits behind a gate is named with the time, however many there are before the one that is asked."""
+    at = stage(a=[GOOD], b=[GOOD], c=[GOOD])
+    for route in at.router.routes()[:2]:
+        at.router.learned.leave(route, Outcome("throttled", retry_after=9.0), at.clock[0])
+    at.clock[0] += 30
+    for route in at.router.routes()[:2]:
+        assert not at.router.learned.enter(route, at.clock[0], 0)
+    at.ask()
+    (fact,) = at.purse.notes
+    assert isinstance(fact, ModelRouted)
+    assert (fact.deployment, fact.kind, fact.after) == ("c", "fallback", "")
+    assert [re.sub(r"\d+", "N", reason) for reason in whom(fact).values()] == ["its gate is shut for N s"] * 2
+
+
+def test_when_nobody_is_left_all_are_named() -> None:
+    """Where a question ends without an answer, its last event says what came of each, and of those never asked why."""
+    at = stage(a=[THROTTLED], b=[DOWN], c=[BAD])
+    refused(lambda: at.ask(zone=""))
+    last = at.purse.notes[-1]
+    assert isinstance(last, ModelUnrouted)
+    assert whom(last) == {"a": "throttled", "b": "provider-down", "c": "bad-answer"}
+    broke = stage(limit=10, a=[GOOD], b=[GOOD])
+    refused(broke.ask)
+    (only,) = broke.purse.notes
+    assert isinstance(only, ModelUnrouted)
+    assert [reason.startswith("may cost $") for reason in whom(only).values()] == [True, True]
+    assert only.left_micro_usd == 10
+
+
+def test_very_many_candidates_are_cut_with_a_count() -> None:
+    """An event stays small whatever the policy names: the first are named, the others counted."""
+    at = stage(10**9, **{f"m{number:02}": [GOOD] for number in range(99)})
+    at.ask()
+    (fact,) = at.purse.notes
+    assert isinstance(fact, ModelRouted)
+    assert (len(fact.refused) + fact.more_refused, len(fact.model_dump_json()) < 8_000) == (98, True)
