@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from local.cli.doors import Place, Where, doors
+from local.cli.doors import Place, Where, Whose, doors
 from local.cli.record import WHERE_LINES_ARE, rows_of
 from local.cli.shared import FAILED, HOME, USAGE, Home, Json, Stop, print_json
 
@@ -47,6 +47,7 @@ def costs(
     ] = "",
     home: Home = HOME,
     where: Where = Place.EMBEDDED,
+    tenant: Whose = "",
     *,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +58,7 @@ def costs(
     from shared.core.costs import differences, gaps, shares, within  # noqa: PLC0415
     from shared.core.recording import BillingRow  # noqa: PLC0415
 
-    with doors(home, where) as to:
+    with doors(home, where, tenant) as to:
         asked = {"task": task} if task else {}
         rows = [BillingRow(**row) for row in rows_of(to.ask, "/bill", "usage", asked)]
         missing, wrong = gaps(rows), differences(rows, to.charged(task))

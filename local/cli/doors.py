@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import typer
 
-from local.cli.shared import Stop, accepted, opened
+from local.cli.shared import USAGE, Stop, accepted, opened
 
 if TYPE_CHECKING:
     from local.corpus import Item
@@ -40,6 +40,9 @@ class Place(StrEnum):
 
 
 Where = Annotated[Place, typer.Option("--stack", help="In this process, or on the emulators that `up` starts.")]
+
+
+Whose = Annotated[str, typer.Option("--tenant", help="Of this tenant of the policy.")]
 
 
 class Azure(Protocol):
@@ -102,31 +105,45 @@ class Doors:
     address: str = ""
 
 
+class _Here(NamedTuple):
+    """The fabric in this process, and for whom it is asked."""
+
+    engine: Engine
+    tenant: str
+
+
 @contextmanager
-def doors(home: Path, where: Place) -> Iterator[Doors]:
-    """Open the doors of the fabric whose state is in `home`."""
+def doors(home: Path, where: Place, tenant: str = "") -> Iterator[Doors]:
+    """Open the doors of the fabric whose state is in `home`, for its own tenant or another of its policy."""
+    from local.wiring import TENANT  # noqa: PLC0415
+
     if where is Place.EMULATORS:
+        if tenant not in {"", TENANT}:
+            raise Stop(f"the stack works for {TENANT} alone", USAGE)
         yield _of_the_stack(home)
         return
     with opened(home) as engine:
+        if tenant and tenant not in engine.ports.tenants:
+            raise Stop(f"the policy has no tenant {tenant!r}; see `agentfabric tenants`", USAGE)
+        whose = tenant or TENANT
         yield Doors(
             azure=engine.azure,
-            ask=asked_here,
+            ask=partial(asked_here, tenant=whose),
             settle=_settled_here,
             letters=engine.broker.dead_letters,
-            api=partial(_api_here, engine),
-            charged=partial(_charged_here, engine),
+            api=partial(_api_here, _Here(engine, whose)),
+            charged=partial(_charged_here, _Here(engine, whose)),
             documents=lambda: nullcontext(engine.documents),
             bring=lambda item, _: _found_by(engine, item),
             go_on=lambda: go_on(engine),
         )
 
 
-def asked_here(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+def asked_here(path: str, query: Mapping[str, str], tenant: str = "") -> tuple[int, dict[str, Any]]:
     """Ask the record of the fabric that is open in this process."""
     from local.clouds import gcp  # noqa: PLC0415  `agentfabric --help` should not load three clouds
 
-    return gcp.query(path, query, caller())
+    return gcp.query(path, query, caller(tenant=tenant))
 
 
 def _settled_here(decision: dict[str, Any], person: str) -> tuple[int, dict[str, Any]]:
@@ -136,7 +153,7 @@ def _settled_here(decision: dict[str, Any], person: str) -> tuple[int, dict[str,
 
 
 def _api_here(
-    engine: Engine,
+    here: _Here,
     method: str,
     path: str,
     *,
@@ -148,15 +165,15 @@ def _api_here(
     """Ask the API of the fabric that is open in this process."""
     from local.review import claims  # noqa: PLC0415
 
-    return engine.call_api(method, path, claims=claims(person), body=body, query=query, headers=headers)
+    who = claims(person) | {"tenant": here.tenant}
+    return here.engine.call_api(method, path, claims=who, body=body, query=query, headers=headers)
 
 
-def _charged_here(engine: Engine, task: str) -> Mapping[str, int]:
+def _charged_here(here: _Here, task: str) -> Mapping[str, int]:
     """Ask the ledger for the leases that have ended."""
-    from local.wiring import TENANT  # noqa: PLC0415
     from shared.app import leases, ledger  # noqa: PLC0415
 
-    found = ledger.leases_of(engine.ports, TENANT)
+    found = ledger.leases_of(here.engine.ports, here.tenant)
     ended = (lease for lease in found if lease.state not in {"open", "closing"} and task in {"", lease.task})
     return {lease.task: leases.charged(lease) for lease in ended}
 
@@ -189,11 +206,11 @@ def go_on(engine: Engine) -> None:
             typer.echo("another agentfabric is at work on this folder and takes this along", err=True)
 
 
-def caller(person: str = "") -> dict[str, str]:
+def caller(person: str = "", *, tenant: str = "") -> dict[str, str]:
     """Return what tells the record who asks."""
     from local.wiring import TENANT  # noqa: PLC0415
 
-    return {"X-Agentfabric-Tenant": TENANT} | ({"X-Agentfabric-User": person} if person else {})
+    return {"X-Agentfabric-Tenant": tenant or TENANT} | ({"X-Agentfabric-User": person} if person else {})
 
 
 def api_of_the_stack(home: Path, person: str) -> Call:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from local.cli.doors import Ask, Place, Where, doors
+from local.cli.doors import Ask, Place, Where, Whose, doors
 from local.cli.shared import FAILED, HOME, Home, Json, Person, Stop, accepted, print_json
 from local.cli.tasks import Task
 
@@ -23,13 +23,14 @@ def events(
     entity: Annotated[str, typer.Option(help="Of this entity.")] = "",
     home: Home = HOME,
     where: Where = Place.EMBEDDED,
+    tenant: Whose = "",
     *,
     as_json: Json = False,
 ) -> None:
     """List recorded events, an entity's in its order."""
     from local.listings import print_events  # noqa: PLC0415
 
-    with doors(home, where) as to:
+    with doors(home, where, tenant) as to:
         rows = _history(to.ask, task, entity)
     if as_json:
         for row in rows:
@@ -38,7 +39,7 @@ def events(
         print_events(rows)
 
 
-def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> None:
+def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED, tenant: Whose = "") -> None:
     """Tell what happened to a task, why, and what it cost; exit code 1 when its bill is not what was charged."""
     from local.report import print_story  # noqa: PLC0415
     from shared.core.cost_tree import cost_tree  # noqa: PLC0415
@@ -47,7 +48,7 @@ def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED) -> Non
     from shared.core.story import account, tell  # noqa: PLC0415
     from shared.events.catalog import parse  # noqa: PLC0415
 
-    with doors(home, where) as to:
+    with doors(home, where, tenant) as to:
         told = [parse(json.dumps(row)) for row in _history(to.ask, task, "")]
         if not told:
             raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")

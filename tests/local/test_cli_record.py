@@ -7,7 +7,7 @@ import pytest
 
 from shared.core.recording import Parked
 from tests.local.stage import MIT, fabric
-from tests.local.typed import DONE, FAILED
+from tests.local.typed import DONE, FAILED, USAGE
 
 if TYPE_CHECKING:
     from tests.local.typed import Shell
@@ -100,3 +100,15 @@ def test_an_event_is_a_line(shell: Shell, columns: int) -> None:
     assert heading.split()[:2] == ["entity", "#"]
     assert len(rows) == len(events)
     assert all(event["type"] in row and good["task"][:8] in row for event, row in zip(events, rows, strict=True))
+
+
+def test_another_tenants_bill_and_events_are_asked_for_by_name(shell: Shell) -> None:
+    """Whoever has the fabric at hand sees each tenant of its policy, and is told of one that it does not know."""
+    assert shell.run(a=MIT).code == DONE
+    assert shell.type("tenants", "set", "acme", "max_runs=1").code == DONE
+    mine = shell.type("costs", "--by", "tenant", "--json").lines
+    assert [one["name"] for one in mine] == ["local"]
+    assert shell.type("costs", "--tenant", "local", "--by", "tenant", "--json").lines == mine
+    assert shell.type("costs", "--tenant", "acme", "--json").lines == []
+    unknown = shell.type("events", "--tenant", "nobody", "--task", "x")
+    assert (unknown.code, "nobody" in unknown.err) == (USAGE, True)
