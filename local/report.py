@@ -276,7 +276,7 @@ def _sums(cost: Cost, account: Account) -> Iterator[str]:
     if cost.wasted:
         yield f"in vain: {usd(cost.wasted)} for calls whose answers nobody used"
     if account.prices:
-        yield f"prices: of policy {', '.join(account.prices)}"
+        yield f"prices: version {', '.join(account.prices)}, as `agentfabric policy show VERSION` shows it"
 
 
 def _compared(cost: Cost, ledger: Mapping[str, Any]) -> str:

@@ -20,11 +20,15 @@ from shared.app import ledger
 from shared.app.commit import relay
 from shared.app.leases import charged
 from shared.app.parking import resume_due
+from shared.app.paying import LeasePurse
 from shared.app.tasks import cancel, dispatch
+from shared.core.completion import Prompt
 from shared.core.policy import Policy
 from shared.errors import Permanent
+from shared.events.routing import ModelRouted
 from tests.app.faults import Rivalry
 from tests.app.world import OWNER, SOURCE, World
+from tests.core.given import routed
 
 if TYPE_CHECKING:
     from shared.core.policy import OnUnknown
@@ -304,3 +308,25 @@ def test_prices_that_change_while_a_call_is_out_are_not_its_own() -> None:
         (drawn,) = ledger.draws_of(world.ports, world.lease(task))
         assert told == ["new"]
         assert used.price_version == drawn.price_version == policy.price_version != newer.price_version
+
+
+def test_what_came_to_nothing_goes_with_the_next_call(world: World) -> None:
+    """A process asks one that throttles, then another, and dies: who finds the second call tells of both."""
+    task = world.placed()
+    world.step(task, "extract", {})
+    entry = world.entry(task, "extract")
+    prompt = Prompt("classify", "Classify.", "Pass it on.", {})
+    purse = LeasePurse(world.ports, world.load(task), entry, "aws")
+    asked = [routed().model_copy(update={"deployment": name, "worst_micro_usd": 5}) for name in ("busy", "other")]
+    purse.release(purse.draw(prompt, asked[0]))
+    assert [fact.deployment for fact in purse.spending.notes if isinstance(fact, ModelRouted)] == ["busy"]
+    purse.draw(prompt, asked[1])
+    assert (purse.spending.notes, purse.spending.charges) == ((), ())
+    (out,) = purse.spending.out
+    after = LeasePurse(world.ports, world.load(task), entry, "aws")
+    assert after.found(prompt) is None
+    (charge,) = after.spending.charges
+    assert (charge.outcome, charge.cost, charge.routed) == ("unknown", 5, out.routed)
+    assert [(one.deployment, one.cloud, one.run, one.at) for one in charge.routed] == [
+        (name, "aws", 1, world.clock.now()) for name in ("busy", "other")
+    ]
