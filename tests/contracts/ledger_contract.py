@@ -19,7 +19,7 @@ from shared.core.buckets import Bucket
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import UNLIMITED, Account, Book, Lease, LeaseAsk, Limits, Posting, Wait
 from shared.errors import Conflict, Forbidden, Permanent, Transient
-from tests.contracts.ledger_rules import everything, problems
+from local.faults.ledger_rules import everything, problems
 
 if TYPE_CHECKING:
     from shared.ports import Ledger

@@ -2,7 +2,7 @@
 
 Three replicas with clocks that differ work through the real use cases on one real store. Each waits before everything
 it asks of the store and after each posting, where it goes on, is overtaken, or dies. After each posting the rows are
-held to the rules of `tests.contracts.ledger_rules`, and the step from the rows before to those of `Watch`.
+held to the rules of `local.faults.ledger_rules`, and the step from the rows before to those of `Watch`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from local.sqlite.ledger import SqliteLedger
 from shared.app import ledger as spending
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import DUE, LeaseAsk, Posting
-from tests.contracts.ledger_rules import everything, problems, unended
+from local.faults.ledger_rules import everything, problems, unended
 from tests.core.ledger_watch import LIMITS, STATES, TENANTS, Errand, Watch
 from tests.core.replica import Replica, Stepping
 

@@ -1,6 +1,6 @@
 """Whoever looks after each posting: what was stored before it, and what may follow that.
 
-The rules for rows that are stored together are those of `tests.contracts.ledger_rules`; here are those for one posting.
+The rules for rows that are stored together are those of `local.faults.ledger_rules`; here are those for one posting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core.ledger import Draw, Lease, Limits, Posting
-from tests.contracts.ledger_rules import Seen, everything, problems, unbooked
+from local.faults.ledger_rules import Seen, everything, problems, unbooked
 
 if TYPE_CHECKING:
     from shared.ports import Ledger

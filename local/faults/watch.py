@@ -1,0 +1,84 @@
+"""Whoever looks after the money while it moves: a ledger that checks each posting against the tenants' limits.
+
+Money must be set aside when a provider is asked, and nowhere may there ever be more in the books than the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.core.ledger import Account, Draw, Lease, Posting
+    from shared.core.policy import Policy
+    from shared.ports import Ledger
+
+_KINDS = ("day", "month")
+
+
+@dataclass
+class Watch:
+    """The `Ledger` port."""
+
+    ledger: Ledger
+    policy: Policy
+    over: list[str] = field(default_factory=list)  # postings that put more into the books than a limit
+    most: int = 0  # that was ever settled and open together in one window
+    runs: dict[str, int] = field(default_factory=dict)
+    drawn: dict[str, str] = field(default_factory=dict)  # the state of each draw
+
+    def post(self, posting: Posting) -> None:
+        """Post, and look what is there then."""
+        self.ledger.post(posting)
+        if posting.account is not None:
+            self._check(posting.account)
+        if posting.draw is not None:
+            self.drawn[posting.draw.id] = posting.draw.state
+
+    def _check(self, account: Account) -> None:
+        limits = self.policy.tenants[account.tenant].money
+        self.runs[account.tenant] = account.runs
+        for window, (settled, opened) in account.books.items():
+            limit = limits[_KINDS.index(window.partition(":")[0])]
+            self.most = max(self.most, settled + opened)
+            if settled + opened > limit:
+                self.over.append(f"{account.tenant} {window}: {settled} + {opened} of {limit}")
+
+    def is_reserved(self, draw: str) -> bool:
+        """Tell whether money is set aside for a call of that name."""
+        return self.drawn.get(draw) in {"open", "unknown"}  # unknown: it was charged at its worst meanwhile
+
+    @property
+    def open(self) -> int:
+        """How many runs hold money."""
+        return sum(self.runs.values())
+
+    def quiet(self, tenants: Sequence[str]) -> bool:
+        """Tell whether no run of these holds money any more."""
+        return not any(self.runs.get(tenant) for tenant in tenants)
+
+    def account(self, tenant: str) -> Account:
+        """Return the account."""
+        return self.ledger.account(tenant)
+
+    def lease(self, tenant: str, lease: str) -> Lease | None:
+        """Return the lease."""
+        return self.ledger.lease(tenant, lease)
+
+    def draw(self, tenant: str, lease: str, draw: str) -> Draw | None:
+        """Return the draw."""
+        return self.ledger.draw(tenant, lease, draw)
+
+    def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
+        """Return the tenant's leases."""
+        return self.ledger.leases(tenant, limit=limit, after=after)
+
+    def draws(self, tenant: str, lease: str, *, limit: int, after: str = "") -> Sequence[Draw]:
+        """Return the lease's draws."""
+        return self.ledger.draws(tenant, lease, limit=limit, after=after)
+
+    def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
+        """Return leases that are overdue."""
+        return self.ledger.overdue(at, limit=limit)
