@@ -115,6 +115,7 @@ def charge_of(drawn: Draw, policy: Policy, routed: tuple[ModelRouted, ...] | Non
         outcome=outcome_of(drawn.state, drawn.paid),
         day=next((window.removeprefix("day:") for window in drawn.windows if window.startswith("day:")), ""),
         routed=notes.read(drawn.note, drawn.remaining) if routed is None else routed,
+        served=drawn.state != "released",
     )
 
 

@@ -119,10 +119,10 @@ class LeasePurse:
         with self._lock:
             charges, out = list[Charge](), list[Out]()
             for drawn in self._draws.values():
-                if drawn.state in {"settled", "unknown"}:
-                    charges.append(charge_of(drawn, self.policy, self._routed.get(drawn.id)))
-                elif drawn.state == "open":
+                if drawn.state == "open":
                     out.append(Out(drawn.id, self._routed.get(drawn.id, ())))
+                else:
+                    charges.append(charge_of(drawn, self.policy, self._routed.get(drawn.id)))
             return Spending((*self._in_vain, *self._notes), tuple(charges), tuple(out))
 
     def left(self) -> int:

@@ -44,7 +44,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one draw of the run's lease cost, in micro-USD, and what for; `routed` are the choices that led to it."""
+    """What one draw of the run's lease cost, in micro-USD, and what for; `routed` are the choices that led to it.
+
+    One that was not `served` is no line of the bill, and corrects the one that it is by now.
+    """
 
     draw: str
     deployment: str
@@ -58,6 +61,7 @@ class Charge:
     routed: tuple[ModelRouted, ...] = ()
     by: str = ""  # who said so, when it is by hand, and why
     reason: str = ""
+    served: bool = True
 
 
 class Out(NamedTuple):
@@ -168,6 +172,8 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     billed, lines, tokens = dict(entry.billed), task.lines, task.tokens
     for charge in spending.charges:
         known = billed.get(charge.draw)
+        if not charge.served and (known is None or not known.line):
+            continue
         if known is None or not known.line:
             lines += 1
             tokens += charge.tokens_in + charge.tokens_out

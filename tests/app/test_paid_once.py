@@ -22,7 +22,7 @@ from shared.app.leases import charged
 from shared.app.parking import resume_due
 from shared.app.paying import LeasePurse
 from shared.app.tasks import cancel, dispatch
-from shared.core.completion import Prompt
+from shared.core.completion import NoAnswer, Prompt
 from shared.core.policy import Policy
 from shared.errors import Permanent
 from shared.events.routing import ModelRouted
@@ -330,3 +330,32 @@ def test_what_came_to_nothing_goes_with_the_next_call(world: World) -> None:
     assert [(one.deployment, one.cloud, one.run, one.at) for one in charge.routed] == [
         (name, "aws", 1, world.clock.now()) for name in ("busy", "other")
     ]
+
+
+def test_a_call_that_was_not_served_after_all_is_taken_off_the_bill() -> None:
+    """A retry charges a slow call at its worst; when that one is refused in the end, even after its task, it costs 0."""
+    database = Database(None)
+    try:
+        world = World(database)
+        task = world.placed("Pass it on. Keep the notice.", asks=False)
+        results = {"extract": world.step(task, "extract", {})}
+        world.models.faults = [None, None, NoAnswer("503", code="provider-down", served=False)]
+        sound = world.ports
+        slow = Rivalry(world.models, lambda: ended(world, sound, task))
+        world.ports = replace(sound, models=slow)
+        with pytest.raises(Permanent):
+            world.step(task, "classify", results)
+        world.ports = sound
+        assert world.load(task).status == "completed"
+        story = Story(world, task, results, Dying(0, "before"))
+        first, *_ = story.bill()
+        assert (first, [told.was_micro_usd > 0 for told in story.told("usage.corrected")]) == (0, [True])
+    finally:
+        database.close()
+
+
+def ended(world: World, sound: Ports, task: Task) -> None:
+    """Let another execution do all that is to be done."""
+    world.ports = sound
+    world.worked(task)
+    world.record(task)
