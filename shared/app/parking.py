@@ -151,8 +151,10 @@ def sweep(ports: Ports, *, source: str, limit: int = 100) -> int:
     """Prolong the leases of tasks that live, end those that nobody needs any more; return how many ended.
 
     A closing lease has its last calls ended and its task's bill put right.
-    A pipeline on AWS ends long before its lease: one that did not is gone, and its task goes on as its next run.
+    A pipeline on AWS ends long before its lease: one that did not is gone, and its task goes on as its next run. Its
+    lease is what the task is found by, and stays until that is written down.
     """
+    later: set[str] = set()
     for due in ports.ledger.overdue(ports.now(), limit=limit):
         try:
             if due.state == "closing":
@@ -163,9 +165,11 @@ def sweep(ports: Ports, *, source: str, limit: int = 100) -> int:
                 _restart(ports, task, source)
             elif task is not None:
                 leases.ensure(ports, task)
-        except (Forbidden, Transient):
+        except Transient:
+            later.add(due.id)
+        except Forbidden:
             continue  # what cannot be prolonged ends below; a task that still needs it asks for it anew
-    return ledger.expire(ports, limit=limit)
+    return ledger.expire(ports, limit=limit, but=later)
 
 
 def _restart(ports: Ports, task: Task, source: str) -> None:

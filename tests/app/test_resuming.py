@@ -16,9 +16,9 @@ from shared.app.tasks import cancel, dispatch
 from shared.core.approval import Person, Vote
 from shared.core.draws import DrawAsk
 from shared.core.policy import MoreBudget, Policy, TenantPolicy
-from shared.errors import Forbidden, Permanent, Throttled
+from shared.errors import Forbidden, Permanent, Throttled, Transient
 from shared.ports import Change
-from tests.app.faults import Rivalry
+from tests.app.faults import Rivalry, Trouble
 from tests.app.world import OWNER, SOURCE, World
 
 if TYPE_CHECKING:
@@ -213,6 +213,19 @@ def test_a_pipeline_that_vanished_goes_on_as_the_next_run(world: World) -> None:
     world.clock.wait(7 * 3600)
     sweep(world.ports, source=SOURCE)
     assert world.load(task).parked_for == "throttled"
+    world.clock.wait(1)
+    assert resumed(world) == 1
+    assert world.load(task).run == 2
+
+
+@pytest.mark.parametrize("failing", ["tasks.load", "tasks.commit"])
+def test_a_sweeper_that_fails_finds_the_vanished_pipeline_again(world: World, failing: str) -> None:
+    """The lease of a run that could not be restarted stays overdue: without it nobody would look at the task again."""
+    task = world.placed("Pass it on. Keep the notice.", asks=False)
+    world.clock.wait(7 * 3600)
+    sweep(Trouble(at=1, error=Transient, only=(failing,)).on(world.ports), source=SOURCE)
+    assert (world.load(task).status, world.lease(task).state) == ("placed", "open")
+    sweep(world.ports, source=SOURCE)
     world.clock.wait(1)
     assert resumed(world) == 1
     assert world.load(task).run == 2
