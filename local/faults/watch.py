@@ -1,4 +1,4 @@
-"""Whoever looks after the money while it moves: a ledger that checks each posting against the tenants' limits.
+"""Whoever looks after the money while it moves: ports that check what is posted against the tenants' limits.
 
 Money must be set aside when a provider is asked, and nowhere may there ever be more in the books than the limit.
 """
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shared.core.ledger import Account, Draw, Lease, Posting
     from shared.core.policy import Policy
-    from shared.ports import Ledger
+    from shared.core.task import Task
+    from shared.ports import Change, Ledger, Tasks
 
 _KINDS = ("day", "month")
 
@@ -32,6 +33,10 @@ class Watch:
     def post(self, posting: Posting) -> None:
         """Post, and look what is there then."""
         self.ledger.post(posting)
+        self.see(posting)
+
+    def see(self, posting: Posting) -> None:
+        """Look at rows that have just been written."""
         if posting.account is not None:
             self._check(posting.account)
         if posting.draw is not None:
@@ -82,3 +87,33 @@ class Watch:
     def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
         """Return leases that are overdue."""
         return self.ledger.overdue(at, limit=limit)
+
+
+@dataclass
+class Seen:
+    """The `Tasks` port; what a commit posts to the ledger is looked at as well."""
+
+    tasks: Tasks
+    watch: Watch
+
+    def commit(self, change: Change) -> None:
+        """Commit, and look at the money."""
+        self.tasks.commit(change)
+        if change.posting is not None:
+            self.watch.see(change.posting)
+
+    def load(self, tenant: str, task: str) -> Task:
+        """Return the task."""
+        return self.tasks.load(tenant, task)
+
+    def last_sequence(self, tenant: str, entity: str) -> int:
+        """Return the number of the entity's latest event."""
+        return self.tasks.last_sequence(tenant, entity)
+
+    def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
+        """Return tasks."""
+        return self.tasks.page(tenant, limit=limit, after=after)
+
+    def parked(self, *, limit: int) -> Sequence[Task]:
+        """Return parked tasks."""
+        return self.tasks.parked(limit=limit)

@@ -20,7 +20,7 @@ from local.faults.kinds import Kind
 from local.faults.process import Death, Process, behind
 from local.faults.provider import LEASE_SECONDS, TENANTS, Provider, policy
 from local.faults.transport import Transport
-from local.faults.watch import Watch
+from local.faults.watch import Seen, Watch
 from local.faults.weather import Plan, Weather
 from local.sqlite.database import Database
 from local.sqlite.settings import SqliteSettings
@@ -105,6 +105,7 @@ class World:
             bus=self.transport,
             models=self.provider,
             ledger=self.watch,
+            tasks=Seen(self.store.tasks, self.watch),
             learned=Learned(seat_of(str(self.started))),
             settings=Recent(SqliteSettings(self.database), now),
             policy=lambda: self.policy,
