@@ -55,6 +55,7 @@ def settle(ports: Ports, tenant: str, task: str, said: Said, *, source: str) -> 
         raise NotFound(f"task {task} made no call {said.draw[:80]!r}")
     if drawn.state != "settled" or drawn.actual != said.cost:
         _check_unknown(drawn)
+        _bill(ports, found, drawn, said, source)  # at its worst, so that what follows corrects it
         _note(ports, found, drawn, said)
         outcome = Outcome(said.cost, said.tokens_in, said.tokens_out)
         drawn = ledger.correct(ports, tenant, drawn.lease, drawn.id, outcome)
@@ -84,7 +85,7 @@ def _note(ports: Ports, task: Task, drawn: Draw, said: Said) -> None:
 
 def _bill(ports: Ports, task: Task, drawn: Draw, said: Said, source: str) -> None:
     """Put it on the bill, unless it is there: a process that ended before it spoke is made up for."""
-    cause = Cause(derive(task.id, drawn.id, "settled by hand"), task.tenant, task.id, task.entity, source)
+    cause = Cause(derive(task.id, drawn.id, drawn.version, "by hand"), task.tenant, task.id, task.entity, source)
 
     def decide(current: Task) -> Decision:
         entry = ports.journal.find(task.tenant, task.id, drawn.document, drawn.step)

@@ -330,6 +330,9 @@ def test_a_call_of_unknown_end_is_listed_and_settled(stage: Stage) -> None:
     assert (status, made["state"], made["cost_micro_usd"]) == (200, "settled", 4)
     assert ask("GET /operator/calls", query=asked)[1] == {"calls": []}
     assert stage.ports.tasks.load(TENANT, task.id).spent == 4
+    said = [event for event in stage.said(task) if event.type.startswith("usage.")]
+    assert [event.type for event in said] == ["usage.metered", "usage.corrected"]
+    assert (said[0].data.cost_micro_usd, said[1].data.cost_micro_usd, said[1].data.by) == (9, 4, "olga")
     other = json.dumps(json.loads(body) | {"cost_micro_usd": 5})
     assert ask("PUT /operator/calls", body=other)[0] == 409
 
