@@ -142,5 +142,7 @@ def test_the_bill_is_what_was_metered(world: World) -> None:
     for message in world.messages(Route.RECORDS):
         record(world.ports, message.body, message.attributes)
     rows = world.ports.records.bill(TENANT, task=task.id)
-    assert [row.step for row in rows] == ["classify", "summarise"]
+    *used, end = rows
+    assert [row.step for row in used] == ["classify", "summarise"]
+    assert (end.outcome, end.line, end.cost_micro_usd) == ("closed", 2, 0)
     assert sum(row.cost_micro_usd for row in rows) == world.load(task).spent

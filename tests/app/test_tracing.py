@@ -94,7 +94,7 @@ def test_a_fallback_is_seen_below_its_step(world: World, recorder: Recorder) -> 
     """When one deployment is down, the call to it and the one that answered are spans of the same attempt."""
     known = world.ports.policy()
     spare = known.candidates["extractive-1"].model_copy(update={"name": "spare", "provider": "openai", "model": "m2"})
-    policy = Policy.model_validate(dict(known) | {"candidates": {**known.candidates, "spare": spare}})
+    policy = Policy(tenants=known.tenants, candidates={**known.candidates, "spare": spare})
     world.ports = replace(world.ports, policy=lambda: policy)
     world.models.faults = [NoAnswer("down", code="provider-down", served=False)]
     task = world.placed()

@@ -100,7 +100,7 @@ def test_the_packaged_policy_is_in_order() -> None:
         (GOOD + "[candidates.x]\nprovider = 'openai'", "candidates.x.model"),
         (GOOD + "[candidates]", "candidates"),
         (GOOD + "[classes.interactive]\nweight = 0", "classes.interactive.weight"),
-        (GOOD + "[runs]\nlease_seconds = inf", "JSON compliant"),
+        (GOOD + "[runs]\nlease_seconds = inf", "no number"),
         (GOOD + "[answers]\nkeep_seconds = 0", "answers.keep_seconds"),
         (GOOD + "[breaker]\nfailures = 0", "breaker.failures"),
         (GOOD + "[breaker]\nfirst_pause = 61", "not longer than the longest"),

@@ -55,7 +55,9 @@ def test_the_canonical_event() -> None:
     """The sample that every cloud's envelope carries is an event, written the way we write it, with what came since."""
     event = parse(SAMPLE)
     assert (event.type, event.tenant, event.sequence) == ("task.placed", "acme", 3)
-    assert encode(event) == SAMPLE.strip().replace('"documents":3', '"documents":3,"priority":"standard"')
+    assert encode(event) == SAMPLE.strip().replace(
+        '"documents":3', '"documents":3,"priority":"standard","refused":[],"price_version":""'
+    )
 
 
 def test_every_fact_is_in_the_catalog_once() -> None:

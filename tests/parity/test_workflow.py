@@ -167,7 +167,7 @@ def test_a_review_takes_its_retries_from_the_table(flow: Workflow, monkeypatch: 
 Adjust = Callable[[Ports], Ports]
 WHOEVER = PLAIN.replace("unknown_needs_approval = false", "unknown_needs_approval = true")
 ALONE, IN_A_BATCH, MAY_ASK = (PLAIN, ""), (PLAIN, "batch"), (WHOEVER, "batch")
-_PLACE = {"document", "left_micro_usd", "cloud"}  # and what the task has left beside the others
+_PLACE = {"document", "left_micro_usd", "cloud", "call", "at"}  # and what the task has left beside the others
 
 
 def healthy(ports: Ports) -> Ports:
