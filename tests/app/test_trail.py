@@ -147,7 +147,9 @@ def test_many_at_once_make_one_chain(world: World, tmp_path: Path) -> None:
     kept = SqliteSettings(database)
 
     def one(number: int) -> None:
-        note(kept, Doing("stop", "everything", f"p{number}", "x", 1, "v"), world.ports.now())
+        mine = Database(tmp_path / "fabric.db")
+        note(SqliteSettings(mine), Doing("stop", "everything", f"p{number}", "x", 1, "v"), world.ports.now())
+        mine.close()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(40)))
