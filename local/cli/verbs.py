@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import approvals, costs, develop, drill, limits, record, review, settling, stack, tasks, trace
+from local.cli import approvals, costs, develop, drill, limits, record, review, settling, stack, storm, tasks, trace
 from local.cli.shared import WAITING, Stop, for_now
 from shared.errors import FabricError, Throttled
 
@@ -46,6 +46,7 @@ for verb in (
     stack.down,
     stack.doctor,
     drill.drill,
+    storm.storm,
 ):
     app.command()(verb)
 

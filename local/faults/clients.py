@@ -34,7 +34,7 @@ _TAXONOMY = (
     '[[classes]]\nname = "Pass"\nkeywords = ["pass"]\n'
     '[[classes]]\nname = "Ask"\nkeywords = ["ask"]\napproval = {asks}\n'
 )
-_TASKS_PER_ENTITY = 5
+_TASKS_PER_ENTITY = 5  # about; they come one after the other, so that they get into each other's way
 # What is submitted, and how much of it: of one document, that needs a human, of two, unreadable, too dear, nearly too dear.
 SORTS = {"plain": 82, "asks": 8, "batch": 4, "empty": 2, "dear": 2, "short": 2}
 _SHORT_OF_MONEY = 9000  # micro-USD: enough to begin with
@@ -64,6 +64,7 @@ class Clients:
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     unlike: list[str] = field(default_factory=list)  # one key, two answers
     to_cancel: list[tuple[str, str]] = field(default_factory=list)
+    votes: list[Approval] = field(default_factory=list)  # that were cast of late: somebody else may have another mind
 
     def __post_init__(self) -> None:
         plan = self.weather.plan
@@ -81,10 +82,10 @@ class Clients:
         self.left -= 1
         number = next(self._numbers)
         sort = self.chance.choices(list(SORTS), list(SORTS.values()))[0]
-        tenant = TENANTS[number % len(TENANTS)]
-        entities = max(1, self.weather.plan.tasks // _TASKS_PER_ENTITY)
+        tenant = TENANTS[number // (2 * _TASKS_PER_ENTITY) % len(TENANTS)]
+        entity = number // _TASKS_PER_ENTITY - self.chance.randrange(2)
         submission = Submission(
-            entity=f"package:{self.chance.randrange(entities)}",
+            entity=f"package:{entity}",
             documents=tuple(self._document(number, sort, at) for at in range(2 if sort == "batch" else 1)),
             taxonomy=self.taxonomies[sort == "asks"],
             budget_micro_usd={"dear": 10**9, "short": _SHORT_OF_MONEY}.get(sort),
@@ -151,6 +152,10 @@ class Clients:
         if not asked:
             return False
         approval = asked[self.chance.randrange(len(asked))]
+        if self.votes and self.weather.has(Kind.CANCEL):
+            approval = self.votes.pop()
+        else:
+            self.votes.append(approval)
         self._insist(lambda: self._vote(ports, approval))
         return True
 

@@ -58,6 +58,8 @@ USUAL = Rates(
         Kind.ZOMBIE: 1 / 30_000,
         Kind.RIVALS: 1 / 150,
         Kind.PROVIDER: 1 / 25,  # of calls
+        Kind.CACHE_DOWN: 0.06,  # of the time
+        Kind.LEDGER_DOWN: 0.06,
     },
     messages={
         Kind.DUPLICATE: 0.10,
@@ -68,6 +70,13 @@ USUAL = Rates(
         Kind.VANISH: 0.003,
     },
     tasks={Kind.SAME_KEY: 0.10, Kind.CANCEL: 0.05},
+)
+
+# For small storms, in which much has to happen.
+ROUGH = Rates(
+    accesses={kind: min(0.20, 5 * rate) for kind, rate in USUAL.accesses.items()},
+    messages={kind: min(0.30, 5 * rate) for kind, rate in USUAL.messages.items()},
+    tasks={kind: 3 * rate for kind, rate in USUAL.tasks.items()},
 )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from local.faults.kinds import Kind
@@ -43,7 +43,7 @@ class Transport:
     garbage: dict[Route, int] = field(default_factory=lambda: dict.fromkeys(Route, 0))
 
     def __post_init__(self) -> None:
-        self._known: set[str] = set()
+        self.known: set[str] = set()  # events that were published
         self._numbers = count(1)
         self._messages = self.weather.plan.rates.messages
 
@@ -64,9 +64,9 @@ class Transport:
         self.published += len(messages)
 
     def _check_committed(self, event: AnyEvent) -> None:
-        if event.id in self._known:  # it was committed when it was published first
+        if event.id in self.known:  # it was committed when it was published first
             return
-        self._known.add(event.id)
+        self.known.add(event.id)
         connection = self.database.connection
         row = connection.execute("SELECT 1 FROM outbox WHERE id = ?", (event.id,)).fetchone()
         if row is None or connection.in_transaction:
@@ -107,6 +107,16 @@ class Transport:
                 self.dead.append((route, message))
             else:
                 yield message
+
+    def take_like(self, route: Route, message: Message) -> Message | None:
+        """Return one of the next messages of the same entity, or None."""
+        queue = self.ready[route]
+        at = next((at for at, other in enumerate(islice(queue, WINDOW)) if other.key == message.key), None)
+        if at is None:
+            return None
+        found = queue[at]
+        del queue[at]
+        return found
 
     def _due(self, now: float) -> None:
         if not self.later:

@@ -37,8 +37,8 @@ class Plan:
 class Interruptions(Protocol):
     """What the weather asks of the world."""
 
-    def let_others_work(self, turns: int) -> None:
-        """Let other processes take their turns now."""
+    def let_others_work(self, process: Process, turns: int) -> None:
+        """Let other processes take their turns now, those first that get into this one's way."""
         ...
 
     def outlive_leases(self, process: Process) -> None:
@@ -125,7 +125,7 @@ class Weather:
             self.world.outlive_leases(process)
             return work()
         if kind is Kind.RIVALS:
-            self.world.let_others_work(1 + self.chance.randrange(3))
+            self.world.let_others_work(process, 1 + self.chance.randrange(3))
             return work()
         raise Transient(f"{name}: {kind}", retry_after=0.5)
 

@@ -46,9 +46,11 @@ _SKEW = 600.0  # seconds
 _TURN = 0.005
 _DEEPEST = 2  # how often somebody may be interrupted by who interrupts
 _TEND_EVERY = 150  # turns
+_THE_SAME = 0.1  # of the messages that are being handled
 _WHILE_STOPPED = 60  # turns that others take while a process stops
 _BATCHES = {Route.WORK: 10, Route.PIPELINE: 1, Route.REVIEWS: 1, Route.RECORDS: 25}
-_MOST_IDLE = 400  # times that nothing is to be done but wait, before that is no end
+_TURNS_AT_LEAST, _TURNS_PER_TASK = 600, 25  # some four times of what is usual
+_MOST_IDLE = 60  # times that nothing is to be done but wait, before that is no end
 _HANDLERS = {Route.PIPELINE: work.run_pipeline, Route.REVIEWS: work.review, Route.RECORDS: work.record_message}
 Plant = Callable[["Ports"], "Ports"]
 
@@ -81,6 +83,7 @@ class World:
         self.provider = Provider(self.weather, self.policy, self.watch.is_reserved)
         self.clients = Clients(self.weather, self.store.documents)
         self.chance = Random(f"{plan.seed}/{plan.part}/world")  # noqa: S311  repeatable, not secret
+        self.defects: list[str] = []
         self.started = self.turns = self._depth = 0
         self.processes = [self._start() for _ in range(PROCESSES)]
         self._warm_up()
@@ -130,12 +133,13 @@ class World:
 
     def run(self) -> bool:
         """Live through the storm, then let everything come to rest; False when it does not."""
-        while self.clients.left or not self._is_calm():
+        most_turns = _TURNS_AT_LEAST + self.plan.tasks * _TURNS_PER_TASK
+        while (self.clients.left or not self._is_calm()) and self.turns < most_turns:
             if not self._turn() and not self._wait():
                 break
         self.weather.over = True
-        idle = 0
-        while idle < _MOST_IDLE and not self._rests():
+        idle, last = 0, self.turns + most_turns
+        while idle < _MOST_IDLE and self.turns < last and not self._rests():
             if not self._turn():
                 self._tend_all()
                 idle += 1
@@ -143,16 +147,29 @@ class World:
                     self.clock.wait(LEASE_SECONDS)
         return self._rests()
 
-    def let_others_work(self, turns: int) -> None:
-        """Let other processes take their turns now."""
+    def let_others_work(self, process: Process, turns: int) -> None:
+        """Let other processes take their turns now, those first that get into this one's way."""
         if self._depth >= _DEEPEST:
             return
         self._depth += 1
         try:
-            for _ in range(turns):
+            self._rival(process)
+            for _ in range(turns - 1):
                 self._turn()
         finally:
             self._depth -= 1
+
+    def _rival(self, process: Process) -> None:
+        """Let another process handle a message of the same entity, or the very same one; or ask for something."""
+        if not process.hands:
+            self._ask()
+            return
+        route, message = process.hands[-1]
+        same = self.transport.take_like(route, message)
+        if same is not None:
+            self._handle(route, same)
+        elif self.chance.random() < _THE_SAME:
+            self._handle(route, message)
 
     def outlive_leases(self, process: Process) -> None:
         """Let a process stop: its message comes again to others, its task's lease is over, it is taken for dead."""
@@ -162,7 +179,7 @@ class World:
             self.transport.ready[route].appendleft(message)
         self.clock.wait(LEASE_SECONDS + 2 * _SKEW)
         self._tend()
-        self.let_others_work(_WHILE_STOPPED)
+        self.let_others_work(process, _WHILE_STOPPED)
 
     def _is_calm(self) -> bool:
         """Whether little is left of what was asked for: the storm may end, and what remains be looked after."""
@@ -286,6 +303,9 @@ class World:
             on_failure(death)
         except FabricError as failure:
             on_failure(failure)
+        except Exception as defect:  # noqa: BLE001  a platform would deliver again, and its log would tell
+            self.defects.append(f"{type(defect).__name__}: {defect}")
+            on_failure(Transient("a defect"))
         finally:
             process.busy = False
         return True
