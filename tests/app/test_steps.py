@@ -191,6 +191,18 @@ def test_the_fallback_does_the_step_without_a_model(world: World) -> None:
     assert world.step(task, "summarise", results, fallback=True) == output
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_a_step_that_was_done_is_not_done_again_by_the_other_tool(world: World, *, first: bool) -> None:
+    """A pipeline that never heard that a step was done gets its result, whether it asks the tool or the stand-in."""
+    task = world.placed()
+    results = world.worked(task, until="summarise")
+    output = world.step(task, "summarise", results, fallback=first)
+    calls = len(world.models.calls)
+    assert world.step(task, "summarise", results, fallback=not first) == output
+    assert len(world.models.calls) == calls
+    assert world.told(task).count("step.completed") == 3
+
+
 def test_a_step_without_a_fallback_has_none(world: World) -> None:
     """Asking for the stand-in of `classify` is refused, and the tool itself is not run without money."""
     task, results = extracted(world)
