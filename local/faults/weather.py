@@ -18,20 +18,21 @@ from shared.errors import Transient
 if TYPE_CHECKING:
     from local.faults.process import Process
 
-_AWAY = {Kind.CACHE_DOWN: ("cache.", 8.0), Kind.LEDGER_DOWN: ("ledger.", 2.0)}  # whose accesses, and for how long
-_SHARE_AWAY = 0.06  # of the time
-_READS = ("documents.read",)  # what a restart would find in its own cache is left alone: a plan's weather is the same
+_NO_STORES = frozenset({"models", "settings"})
+_AWAY = {Kind.CACHE_DOWN: ("cache.", 0.2), Kind.LEDGER_DOWN: ("ledger.", 0.1)}  # whose accesses, and for how long
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a storm. `method` is an access that fails, with `share` of its calls; see `local.faults.outage`."""
+    """All that decides a storm: `part` of `seed`, so many tasks, and what is about how often."""
 
     seed: int = 1
     part: int = 0
     tasks: int = 1000
     kinds: frozenset[Kind] = frozenset(Kind)
     rates: Rates = USUAL
+    method: str = ""  # the one access that fails, and in `share` of its calls; `*` for each of them
+    share: float = 0.0
 
 
 class Interruptions(Protocol):
@@ -58,6 +59,7 @@ class Weather:
     world: Interruptions
     struck: Counter[Kind] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
+    struck_at: Counter[str] = field(default_factory=Counter)
     over: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class Weather:
 
     def strike(self, process: Process, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401  as the port has it
         """Do the work, or let something happen to it."""
-        if self.over or name in _READS:
+        if self.over:
             return work()
         if process.failing:
             process.failing -= 1
@@ -91,10 +93,14 @@ class Weather:
             return work()
         kind = next(kind for bound, kind in fates if drawn < bound)
         self.struck[kind] += 1
+        self.struck_at[name] += 1
         return self._strike(kind, process, name, work)
 
     def _fates_of(self, name: str) -> tuple[tuple[float, Kind], ...]:
         """Return what may happen to an access, each with the upper bound of the draws that lead to it."""
+        if self.plan.method:
+            self._fates[name] = tuple((self._share(name), kind) for kind in self.plan.kinds)
+            return self._fates[name]
         kinds = [Kind.CRASH_BEFORE, Kind.TIMEOUT, Kind.EXHAUSTED, Kind.ZOMBIE, Kind.RIVALS]
         if name in EFFECTS or name == "models.complete":
             kinds.append(Kind.CRASH_AFTER)
@@ -111,6 +117,11 @@ class Weather:
                 fates.append((bound, kind))
         self._fates[name] = tuple(fates) or ((0.0, Kind.RIVALS),)
         return self._fates[name]
+
+    def _share(self, name: str) -> float:
+        """Return how often an access fails, where one alone does."""
+        fails = self.plan.method in {"*", name} and name.partition(".")[0] not in _NO_STORES
+        return self.plan.share if fails and (name in EFFECTS or Kind.LOST_ANSWER not in self.plan.kinds) else 0.0
 
     def _strike(self, kind: Kind, process: Process, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401  as the port has it
         if kind in {Kind.CRASH_BEFORE, Kind.CRASH_UNSENT}:
@@ -142,7 +153,7 @@ class Weather:
                 away = self._away.get(spell)
                 if away is None:
                     chance = Random(f"{self.plan.seed}/{spell}").random()  # noqa: S311  repeatable, not secret
-                    away = self._away[spell] = chance < _SHARE_AWAY
+                    away = self._away[spell] = chance < self.plan.rates.accesses[kind]
                 if away:
                     self.struck[kind] += 1
                     raise Transient(f"{name}: the store is away", retry_after=1.0)
