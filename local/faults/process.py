@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from shared.core.routes import Route
     from shared.ports import Ports
 
-PORTS = ("tasks", "outbox", "bus", "journal", "approvals", "documents", "models", "records", "ledger", "cache")
+PORTS = (
+    *("tasks", "outbox", "bus", "journal", "approvals", "documents", "models", "records", "ledger", "cache"),
+    *("settings", "dead_letters"),
+)
 EFFECTS = frozenset(
-    {"tasks.commit", "outbox.mark_sent", "bus.publish", "records.apply", "records.park", "ledger.post", "cache.put"}
+    {
+        *("tasks.commit", "outbox.mark_sent", "bus.publish", "records.apply", "records.park", "ledger.post"),
+        *("cache.put", "dead_letters.bury"),
+    }
 )
 Work = Callable[..., Any]
 

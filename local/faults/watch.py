@@ -27,6 +27,7 @@ class Watch:
     policy: Policy
     over: list[str] = field(default_factory=list)  # postings that put more into the books than a limit
     most: int = 0  # that was ever settled and open together in one window
+    peak: int = 0  # runs that held money at a time
     runs: dict[str, int] = field(default_factory=dict)
     drawn: dict[str, str] = field(default_factory=dict)  # the state of each draw
 
@@ -45,6 +46,7 @@ class Watch:
     def _check(self, account: Account) -> None:
         limits = self.policy.tenants[account.tenant].money
         self.runs[account.tenant] = account.runs
+        self.peak = max(self.peak, self.open)
         for window, (settled, opened) in account.books.items():
             limit = limits[_KINDS.index(window.partition(":")[0])]
             self.most = max(self.most, settled + opened)

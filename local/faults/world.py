@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any, Never
 
+    from shared.core.policy import Policy
     from shared.ports import Ports
 
 PROCESSES = 8
@@ -71,14 +72,14 @@ def unchanged(ports: Ports) -> Ports:
 class World:
     """All of it. `plant` changes the ports of every process: a bug that somebody might write."""
 
-    def __init__(self, plan: Plan, plant: Plant = unchanged) -> None:
+    def __init__(self, plan: Plan, plant: Plant = unchanged, limits: Policy | None = None) -> None:
         self.plan, self._plant = plan, plant
         self.clock = VirtualClock()
         self.database = Database(None)
         self.weather = Weather(plan, self)
         self.transport = Transport(self.database, self.weather)
         self.store = embedded(self.database, NoPipelines(), self.clock.now)  # as it is, for whoever looks from outside
-        self.policy = policy()
+        self.policy = limits or policy()
         self.watch = Watch(self.store.ledger, self.policy)
         self.provider = Provider(self.weather, self.policy, self.watch.is_reserved)
         self.clients = Clients(self.weather, self.store.documents)
@@ -86,6 +87,8 @@ class World:
         self.defects: list[str] = []
         self.started = self.turns = self._depth = 0
         self.processes = [self._start() for _ in range(PROCESSES)]
+        self.scarce = limits is not None  # money is: some are refused for want of it
+        self._rushing = False
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -147,6 +150,15 @@ class World:
                     self.clock.wait(LEASE_SECONDS)
         return self._rests()
 
+    def rush(self) -> None:
+        """Let all clients come at once, before anything else is done."""
+        self._rushing = True
+        while self.clients.left:
+            self.clients.make()
+        while any(due <= self.now() for due, _ in self.clients.waiting):
+            self._ask()
+        self._rushing = False
+
     def let_others_work(self, process: Process, turns: int) -> None:
         """Let other processes take their turns now, those first that get into this one's way."""
         if self._depth >= _DEEPEST:
@@ -155,7 +167,7 @@ class World:
         try:
             self._rival(process)
             for _ in range(turns - 1):
-                self._turn()
+                (self._ask if self._rushing else self._turn)()
         finally:
             self._depth -= 1
 
