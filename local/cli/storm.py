@@ -1,4 +1,4 @@
-"""`storm`: thousands of tasks in one process under a seeded weather of faults, and proof that nothing is lost or doubled."""
+"""`storm`: thousands of tasks under a seeded weather of faults, and proof that nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def storm(
     tasks: Annotated[int, typer.Option(min=1, help="How many tasks each seed's storm has.")] = 10_000,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted from `--seed`.")] = 3,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
-    only: Annotated[str, typer.Option(help="The kinds of faults, with commas between them; all, if none is named.")] = "",
+    only: Annotated[
+        str, typer.Option(help="The kinds of faults, with commas between them; all, if none is named.")
+    ] = "",
     without: Annotated[str, typer.Option(help="Kinds of faults to leave out.")] = "",
     part: Annotated[int | None, typer.Option(help="One part of a storm, as a failure names it.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many parts run at a time.")] = os.cpu_count() or 1,
@@ -54,8 +56,11 @@ def _say_row(one: Outcome) -> None:
 
 
 def _say_end(outcomes: list[Outcome], seconds: float) -> None:
-    struck: Counter[str] = sum((one.struck for one in outcomes), Counter())
-    kills: Counter[str] = sum((one.kills for one in outcomes), Counter())
+    struck: Counter[str] = Counter()
+    kills: Counter[str] = Counter()
+    for one in outcomes:
+        struck.update({kind.value: count for kind, count in one.struck.items()})
+        kills.update(one.kills)
     tasks = sum(one.plan.tasks for one in outcomes)
     typer.echo("\nfaults: " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(struck.items())))
     typer.echo("kills: " + ", ".join(f"{where} {count}" for where, count in kills.most_common()))

@@ -1,4 +1,4 @@
-"""Those outside: clients who submit and repeat themselves, who cancel, and people who vote. They remember what they heard.
+"""Those outside: clients who submit, repeat themselves and cancel, and people who vote. They remember what they heard.
 
 Drawn from the plan's seed. What they know is what the end is compared with, not what the fabric says of itself.
 """
@@ -35,7 +35,7 @@ _TAXONOMY = (
     '[[classes]]\nname = "Ask"\nkeywords = ["ask"]\napproval = {asks}\n'
 )
 _TASKS_PER_ENTITY = 5  # about; they come one after the other, so that they get into each other's way
-# What is submitted, and how much of it: of one document, that needs a human, of two, unreadable, too dear, nearly too dear.
+# What is submitted, and how much: one document, one for a human, two, an unreadable one, too dear, short of money.
 SORTS = {"plain": 82, "asks": 8, "batch": 4, "empty": 2, "dear": 2, "short": 2}
 _SHORT_OF_MONEY = 9000  # micro-USD: enough to begin with
 _IMPATIENT = 5.0  # seconds

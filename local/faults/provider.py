@@ -1,4 +1,4 @@
-"""A provider of models that keeps books of its own: what it was asked under which name, and what it charged for that."""
+"""A provider of models that keeps its own books: what it was asked under which name, and what it charged for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEASE_SECONDS = 900.0
 def policy(**tenant: Any) -> Policy:  # noqa: ANN401  fields of a tenant's policy
     """Return a policy under which two models share the work of a few tenants."""
     most = TenantPolicy(
-        **{"max_runs": 10**6, "request_burst": 10**6, "token_burst": 10**12, "daily_budget": 10**12} | tenant  # type: ignore[arg-type]
+        **{"max_runs": 10**6, "request_burst": 10**6, "token_burst": 10**12, "daily_budget": 10**12} | tenant
     )
     return Policy.model_validate(
         {

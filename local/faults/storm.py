@@ -52,9 +52,7 @@ def plans(tasks: int, seeds: Iterable[int], kinds: frozenset[Kind], part: int | 
     if part is not None:
         return [replace(whole, seed=seed, part=part) for seed in seeds]
     sizes = [min(MOST_TASKS, tasks - done) for done in range(0, tasks, MOST_TASKS)]
-    return [
-        replace(whole, seed=seed, part=number, tasks=size) for seed in seeds for number, size in enumerate(sizes)
-    ]
+    return [replace(whole, seed=seed, part=number, tasks=size) for seed in seeds for number, size in enumerate(sizes)]
 
 
 def endured(plan: Plan) -> Outcome:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from local.faults.process import behind
 from shared.errors import Transient
 
 if TYPE_CHECKING:
@@ -50,19 +51,10 @@ class Trouble:
 
     def on(self, ports: Ports) -> Ports:
         """Return the ports with this trouble on all that store or publish."""
-        troubled: dict[str, Any] = {name: Troubled(getattr(ports, name), name, self) for name in PORTS}
-        return replace(ports, **troubled)
+        return behind(ports, self._access, PORTS)
 
-
-class Troubled:
-    """A port behind the trouble."""
-
-    def __init__(self, port: object, name: str, trouble: Trouble) -> None:
-        self._port, self._name, self._trouble = port, name, trouble
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        real = getattr(self._port, method)
-        return lambda *given, **named: self._trouble.around(f"{self._name}.{method}", lambda: real(*given, **named))
+    def _access(self, name: str, work: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return self.around(name, lambda: work(*given, **named))
 
 
 @dataclass

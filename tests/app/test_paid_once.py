@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.faults.process import Death, behind
 from local.sqlite.database import Database
 from local.wiring import TENANT
 from shared.app import ledger
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 PORTS = ("tasks", "outbox", "bus", "journal", "approvals", "ledger", "models", "cache")
 DRAWN, CALLED, SETTLED = "ledger.post 1", "models.complete 1", "ledger.post 2"
-
-
-class Death(BaseException):
-    """The process is gone; what it would have done next is not done."""
 
 
 @dataclass
@@ -74,19 +71,10 @@ class Dying:
 
     def on(self, ports: Ports) -> Ports:
         """Return the ports as the process has them."""
-        mortal: dict[str, Any] = {name: Mortal(getattr(ports, name), name, self) for name in PORTS}
-        return replace(ports, **mortal)
+        return behind(ports, self._access, PORTS)
 
-
-class Mortal:
-    """A port in a process that may die."""
-
-    def __init__(self, port: object, name: str, process: Dying) -> None:
-        self._port, self._name, self._process = port, name, process
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        real = getattr(self._port, method)
-        return lambda *given, **named: self._process.around(f"{self._name}.{method}", lambda: real(*given, **named))
+    def _access(self, name: str, work: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return self.around(name, lambda: work(*given, **named))
 
 
 @dataclass
@@ -333,7 +321,7 @@ def test_what_came_to_nothing_goes_with_the_next_call(world: World) -> None:
 
 
 def test_a_call_that_was_not_served_after_all_is_taken_off_the_bill() -> None:
-    """A retry charges a slow call at its worst; when that one is refused in the end, even after its task, it costs 0."""
+    """A retry charges a slow call at its worst; when that is refused in the end, even after its task, it costs 0."""
     database = Database(None)
     try:
         world = World(database)

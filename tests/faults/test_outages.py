@@ -15,13 +15,15 @@ from local.faults.world import World
 
 _FEW, _MORE = 10, 60  # tasks
 READS = (
-    *("tasks.load", "tasks.last_sequence", "outbox.unsent", "journal.find", "approvals.find", "documents.read"),
+    *("tasks.load", "tasks.last_sequence", "journal.find", "approvals.find", "documents.read"),
     *("ledger.account", "ledger.lease", "ledger.draw", "cache.get"),
 )
-SWEPT = frozenset({"tasks.parked", "tasks.page", "approvals.pending", "ledger.overdue", "ledger.draws"})  # now and then
+SWEPT = frozenset(
+    {"outbox.unsent", "tasks.parked", "tasks.page", "approvals.pending", "ledger.overdue", "ledger.draws"}
+)  # now and then
 POISON = frozenset({"records.park", "dead_letters.bury"})
 WAYS = {"timeout": Kind.TIMEOUT, "execute and time out": Kind.LOST_ANSWER, "resource exhausted": Kind.EXHAUSTED}
-RARE = frozenset({"approvals.find", "cache.put", "cache.get", "outbox.unsent", "documents.read"})
+RARE = frozenset({"approvals.find", "cache.put", "cache.get", "documents.read"})
 ALONE = [
     (way, method)
     for way in WAYS
