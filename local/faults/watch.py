@@ -1,4 +1,4 @@
-"""Whoever looks after the money while it moves: ports that check what is posted against the tenants' limits.
+"""Whoever looks after the money while it moves: each posting is held against the tenants' limits when it is written.
 
 Money must be set aside when a provider is asked, and nowhere may there ever be more in the books than the limit.
 """
@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shared.core.ledger import Account, Draw, Lease, Posting
+    from local.faults.process import Work
+    from shared.core.ledger import Account, Posting
     from shared.core.policy import Policy
-    from shared.core.task import Task
-    from shared.ports import Change, Ledger, Tasks
 
+WATCHED = ("tasks", "ledger")  # the ports that write money
 _KINDS = ("day", "month")
 
 
 @dataclass
 class Watch:
-    """The `Ledger` port."""
+    """Sees what a commit and a posting have written."""
 
-    ledger: Ledger
     policy: Policy
     over: list[str] = field(default_factory=list)  # postings that put more into the books than a limit
     most: int = 0  # that was ever settled and open together in one window
@@ -31,13 +29,16 @@ class Watch:
     runs: dict[str, int] = field(default_factory=dict)
     drawn: dict[str, str] = field(default_factory=dict)  # the state of each draw
 
-    def post(self, posting: Posting) -> None:
-        """Post, and look what is there then."""
-        self.ledger.post(posting)
-        self.see(posting)
+    def around(self, name: str, work: Work, given: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401  as the port has it
+        """Do the work, and look at the money in it."""
+        done = work(*given, **named)
+        if name == "ledger.post":
+            self._see(given[0])
+        elif name == "tasks.commit" and given[0].posting is not None:
+            self._see(given[0].posting)
+        return done
 
-    def see(self, posting: Posting) -> None:
-        """Look at rows that have just been written."""
+    def _see(self, posting: Posting) -> None:
         if posting.account is not None:
             self._check(posting.account)
         if posting.draw is not None:
@@ -65,57 +66,3 @@ class Watch:
     def quiet(self, tenants: Sequence[str]) -> bool:
         """Tell whether no run of these holds money any more."""
         return not any(self.runs.get(tenant) for tenant in tenants)
-
-    def account(self, tenant: str) -> Account:
-        """Return the account."""
-        return self.ledger.account(tenant)
-
-    def lease(self, tenant: str, lease: str) -> Lease | None:
-        """Return the lease."""
-        return self.ledger.lease(tenant, lease)
-
-    def draw(self, tenant: str, lease: str, draw: str) -> Draw | None:
-        """Return the draw."""
-        return self.ledger.draw(tenant, lease, draw)
-
-    def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
-        """Return the tenant's leases."""
-        return self.ledger.leases(tenant, limit=limit, after=after)
-
-    def draws(self, tenant: str, lease: str, *, limit: int, after: str = "") -> Sequence[Draw]:
-        """Return the lease's draws."""
-        return self.ledger.draws(tenant, lease, limit=limit, after=after)
-
-    def overdue(self, at: datetime, *, limit: int) -> Sequence[Lease]:
-        """Return leases that are overdue."""
-        return self.ledger.overdue(at, limit=limit)
-
-
-@dataclass
-class Seen:
-    """The `Tasks` port; what a commit posts to the ledger is looked at as well."""
-
-    tasks: Tasks
-    watch: Watch
-
-    def commit(self, change: Change) -> None:
-        """Commit, and look at the money."""
-        self.tasks.commit(change)
-        if change.posting is not None:
-            self.watch.see(change.posting)
-
-    def load(self, tenant: str, task: str) -> Task:
-        """Return the task."""
-        return self.tasks.load(tenant, task)
-
-    def last_sequence(self, tenant: str, entity: str) -> int:
-        """Return the number of the entity's latest event."""
-        return self.tasks.last_sequence(tenant, entity)
-
-    def page(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Task]:
-        """Return tasks."""
-        return self.tasks.page(tenant, limit=limit, after=after)
-
-    def parked(self, *, limit: int) -> Sequence[Task]:
-        """Return parked tasks."""
-        return self.tasks.parked(limit=limit)

@@ -20,7 +20,7 @@ from local.faults.kinds import Kind
 from local.faults.process import Death, Process, behind
 from local.faults.provider import LEASE_SECONDS, TENANTS, Provider, policy
 from local.faults.transport import Transport
-from local.faults.watch import Seen, Watch
+from local.faults.watch import WATCHED, Watch
 from local.faults.weather import Plan, Weather
 from local.sqlite.database import Database
 from local.sqlite.settings import SqliteSettings
@@ -80,7 +80,7 @@ class World:
         self.transport = Transport(self.database, self.weather)
         self.store = embedded(self.database, NoPipelines(), self.clock.now)  # as it is, for whoever looks from outside
         self.policy = limits or policy()
-        self.watch = Watch(self.store.ledger, self.policy)
+        self.watch = Watch(self.policy)
         self.provider = Provider(self.weather, self.policy, self.watch.is_reserved)
         self.clients = Clients(self.weather, self.store.documents)
         self.chance = Random(f"{plan.seed}/{plan.part}/world")  # noqa: S311  repeatable, not secret
@@ -110,8 +110,6 @@ class World:
             self.store,
             bus=self.transport,
             models=self.provider,
-            ledger=self.watch,
-            tasks=Seen(self.store.tasks, self.watch),
             learned=Learned(seat_of(str(self.started))),
             settings=Recent(SqliteSettings(self.database), now),
             policy=lambda: self.policy,
@@ -119,7 +117,7 @@ class World:
             nearby=None,
             turned_away={},
         )
-        process.ports = self._plant(behind(ports, process.around))
+        process.ports = self._plant(behind(behind(ports, self.watch.around, WATCHED), process.around))
         return process
 
     def _time_of(self, process: Process) -> datetime:
