@@ -116,6 +116,7 @@ def charge_of(drawn: Draw, policy: Policy, routed: tuple[ModelRouted, ...] | Non
         day=next((window.removeprefix("day:") for window in drawn.windows if window.startswith("day:")), ""),
         routed=notes.read(drawn.note, drawn.remaining) if routed is None else routed,
         served=drawn.state != "released",
+        worst=drawn.worst,
     )
 
 

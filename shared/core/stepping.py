@@ -46,7 +46,8 @@ class Call:
 class Charge:
     """What one draw of the run's lease cost, in micro-USD, and what for; `routed` are the choices that led to it.
 
-    One that was not `served` is no line of the bill, and corrects the one that it is by now.
+    One that was not `served` is no line of the bill, and takes back the one that charged it at its `worst`. Any other
+    line of its name is of a later call, which was made under the name that became free.
     """
 
     draw: str
@@ -62,6 +63,7 @@ class Charge:
     by: str = ""  # who said so, when it is by hand, and why
     reason: str = ""
     served: bool = True
+    worst: int = 0
 
 
 class Out(NamedTuple):
@@ -172,7 +174,7 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
     billed, lines, tokens = dict(entry.billed), task.lines, task.tokens
     for charge in spending.charges:
         known = billed.get(charge.draw)
-        if not charge.served and (known is None or not known.line):
+        if not charge.served and (known is None or not known.line or known.cost != charge.worst):
             continue
         if known is None or not known.line:
             lines += 1
