@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 PROCESSES = 8
 IN_FLIGHT = 60  # tasks at a time
 _SKEW = 600.0  # seconds
+_LONG = 86_400.0
 _TURN = 0.005
 _DEEPEST = 2  # how often somebody may be interrupted by who interrupts
 _TEND_EVERY = 150  # turns
@@ -204,6 +205,7 @@ class World:
             and not self.clients.waiting
             and not self.clients.to_cancel
             and self.watch.quiet(TENANTS)
+            and not self.store.ledger.overdue(_moved(self.clock.now(), _LONG), limit=1)  # open, or not at rest yet
             and not self.store.outbox.unsent(limit=1)
             and not self.store.tasks.parked(limit=1)
         )

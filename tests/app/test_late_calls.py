@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.faults.process import Death
 from local.sqlite.database import Database
 from local.wiring import TENANT
 from shared.app import ledger
@@ -23,7 +24,7 @@ from shared.app.tasks import cancel
 from shared.core.cost_tree import cost_tree
 from shared.errors import FabricError
 from shared.events.catalog import Cause
-from tests.app.test_paid_once import CALLED, SETTLED, Death, Dying
+from tests.app.test_paid_once import CALLED, SETTLED, Dying
 from tests.app.world import SOURCE, World
 
 if TYPE_CHECKING:

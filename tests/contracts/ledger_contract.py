@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from local.faults.ledger_rules import everything, problems
 from shared.app import ledger as spending
 from shared.core import draws
 from shared.core import ledger as leases
@@ -19,7 +20,6 @@ from shared.core.buckets import Bucket
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import UNLIMITED, Account, Book, Lease, LeaseAsk, Limits, Posting, Wait
 from shared.errors import Conflict, Forbidden, Permanent, Transient
-from local.faults.ledger_rules import everything, problems
 
 if TYPE_CHECKING:
     from shared.ports import Ledger

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from local.faults.ledger_rules import Seen, everything, glimpse, problems, unbooked, unended
 from shared.app import ledger as spending
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import Draw, Lease, LeaseAsk, Limits, Posting
 from shared.errors import Conflict, Forbidden, Permanent, Transient
-from local.faults.ledger_rules import Seen, everything, glimpse, problems, unbooked, unended
 
 if TYPE_CHECKING:
     from shared.ports import Ledger

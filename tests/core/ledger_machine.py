@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from local.faults.ledger_rules import everything, problems, unended
 from local.sqlite.database import Database
 from local.sqlite.ledger import SqliteLedger
 from shared.app import ledger as spending
 from shared.core.draws import DrawAsk, Outcome
 from shared.core.ledger import DUE, LeaseAsk, Posting
-from local.faults.ledger_rules import everything, problems, unended
 from tests.core.ledger_watch import LIMITS, STATES, TENANTS, Errand, Watch
 from tests.core.replica import Replica, Stepping
 
 if TYPE_CHECKING:
+    from local.faults.ledger_rules import Seen
     from shared.core.ledger import Draw, Lease
     from shared.events.task import Priority
     from shared.ports import Ledger
-    from tests.contracts.ledger_rules import Seen
 
 EVENING = datetime(2026, 11, 30, 22, tzinfo=UTC)  # a day and a month end while it works
 SKEWS = (0, 600, -600)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core.ledger import Draw, Lease, Limits, Posting
 from local.faults.ledger_rules import Seen, everything, problems, unbooked
+from shared.core.ledger import Draw, Lease, Limits, Posting
 
 if TYPE_CHECKING:
     from shared.ports import Ledger

@@ -20,9 +20,9 @@ from local.sqlite import records as sqlite_records
 from local.sqlite import tasks as sqlite_tasks
 from local.sqlite.broker import SqliteDeadLetters
 from local.sqlite.records import SqliteRecords
-from shared.app import commit, leases, parking, paying, steps, tasks
+from shared.app import commit, parking, paying, steps, tasks
 from shared.app.purse import Ticket
-from shared.core import draws, recording, stepping
+from shared.core import draws, recording
 from shared.core import task as core_task
 from shared.core.draws import Outcome
 from shared.core.ledger import NOTHING, Posting
@@ -206,9 +206,9 @@ def nothing_is_due(record: recording.EntityRecord, waiting: Any, event: Any) -> 
     return event if event is not None and event.sequence == record.last + 1 and waiting is not None else None
 
 
-def unlinked(_: str, row: recording.AuditRow) -> str:
+def unlinked(chain: str, *rest: Any) -> str:
     """Chain nothing to what was before."""
-    return _RIGHT_LINK("", row) if row.sequence % 2 else _RIGHT_LINK(row.body, row)
+    return _RIGHT_LINK(chain[:0], *rest)
 
 
 def random_names() -> Callable[..., str]:
@@ -229,22 +229,12 @@ def pay_twice(account: Any, lease: Any, drawn: Any, outcome: Outcome) -> Posting
     return Posting(None, lease._replace(settled=lease.settled + outcome.cost, version=lease.version + 1))
 
 
-def fails_open(self: paying.LeasePurse, deployment: str, worst: int, prompt: Any) -> Any:
+def fails_open(self: paying.LeasePurse, prompt: Any, routed: Any) -> Any:
     """Call all the same when the ledger cannot be asked."""
     try:
-        return _RIGHT_DRAW(self, deployment, worst, prompt)
+        return _RIGHT_DRAW(self, prompt, routed)
     except Transient:
-        return Ticket(derive("free", self.task.id, prompt.purpose), deployment, worst)
-
-
-def no_memory(self: paying.LeasePurse, question: str) -> Any:
-    """Find no draw that an earlier attempt made, but a free name."""
-    for number in itertools.count():
-        name = derive("again", leases.lease_id(self.task.id), question, self.entry.attempt, number)
-        found = self.ports.ledger.draw(self.task.tenant, leases.lease_id(self.task.id), name)
-        if name not in self._draws and found is None:
-            yield name, None
-            return
+        return Ticket(derive("free", self.task.id, prompt.purpose), routed.deployment, routed.worst_micro_usd)
 
 
 def throttling_is_failure(ports: Ports, error: FabricError) -> Any:
@@ -284,12 +274,7 @@ def unpaid_bill(*_: Any) -> bool:
     return False
 
 
-def bill_each_time(task: Any, entry: Any, spending: Any) -> Any:
-    """Bill what is on the bill already."""
-    return _RIGHT_BILL(task, entry.model_copy(update={"billed": {}, "cost": 0}), spending)
-
-
-_RIGHT_WAIT, _RIGHT_BILL = steps._wait_of, stepping.bill
+_RIGHT_WAIT = steps._wait_of
 _RIGHT_DECIDE, _RIGHT_LINK = recording.decide, recording._link
 _RIGHT_SETTLE, _RIGHT_DRAW = draws.settle, paying.LeasePurse.draw
 
@@ -321,9 +306,6 @@ PLANTED: dict[str, Planted] = {
     "charges nothing for the unknown": Planted("the provider charged", ALL, instead(draws, "unknown", unknown_is_free)),
     "pays twice": Planted("its draws come to", CRASHES, instead(draws, "settle", pay_twice), rates=LOST),
     "calls without the ledger": Planted("no money set aside", ALL, instead(paying.LeasePurse, "draw", fails_open)),
-    "asks again what was answered": Planted(
-        "answered twice", CRASHES, instead(paying.LeasePurse, "_earlier", no_memory)
-    ),
     "takes throttling for failure": Planted(
         "tasks failed", frozenset({Kind.PROVIDER}), instead(steps, "_wait_of", throttling_is_failure), rates=MOODY
     ),
@@ -335,7 +317,6 @@ PLANTED: dict[str, Planted] = {
     ),
     "keeps a lease": Planted("ended by their time", CRASHES, instead(commit, "_ended", keeps_the_lease)),
     "leaves a bill incomplete": Planted("it was billed", ALL, instead(commit, "bill_the_rest", unpaid_bill)),
-    "bills each time": Planted("billed", CRASHES, instead(stepping, "bill", bill_each_time), rates=LOST),
-    "sweeps nothing": Planted("ended as", ALL, instead(parking, "_restart", nothing)),
+    "sweeps nothing": Planted("", ALL, instead(parking, "_restart", nothing)),
     "forgets what is parked": Planted("ended as parked", ALL, instead(sqlite_tasks, "_note_parked", nothing)),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,6 @@ from local.faults.provider import policy
 from local.faults.weather import Plan
 from local.faults.world import World
 from shared.core import granting
-from tests.core.ledger_planted import _check_then_act
 
 _CLIENTS = 280
 _RUNS = 72  # of one document, of each tenant, at a time; some have two
@@ -39,6 +39,17 @@ def world() -> Iterator[World]:
     made.close()
 
 
+def _check_then_act(account: Any, policy: Any, tenant: Any, *asked: Any) -> Any:
+    """Check the limit against what is settled alone, and then grant."""
+    settled = account._replace(books={name: book._replace(open=0) for name, book in account.books.items()})
+    _RIGHT_GRANT(settled, policy, tenant, *asked)
+    rich = tenant.model_copy(update={"daily_budget": 10**12, "monthly_budget": 10**12})
+    return _RIGHT_GRANT(account, policy, type(tenant).model_validate(rich.model_dump()), *asked)
+
+
+_RIGHT_GRANT = granting.grant
+
+
 def test_two_hundred_in_flight_never_pass_a_limit(world: World) -> None:
     """Whatever races and crashes: settled and reserved stay below each limit, some are refused, and nothing is left."""
     world.rush()
@@ -50,7 +61,7 @@ def test_two_hundred_in_flight_never_pass_a_limit(world: World) -> None:
 
 def test_who_checks_and_then_acts_passes_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: counting only what is settled lets in more than there is money for, and the watch says by how much."""
-    monkeypatch.setattr(granting, "open_lease", _check_then_act)
+    monkeypatch.setattr(granting, "grant", _check_then_act)
     world.rush()
     assert world.watch.over
     assert world.watch.most > 1.2 * LIMIT
