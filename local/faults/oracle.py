@@ -202,9 +202,12 @@ def _of_a_task(books: Books, task: Task, *, alone: bool) -> Iterator[str]:
 
 def _of_its_bill(books: Books, task: Task, counts: Counter[str]) -> Iterator[str]:
     bill = books.bill[task.id]
-    lines = sorted(row.line for row in bill if row.outcome not in {"saved", "corrected"})
+    lines = sorted(row.line for row in bill if row.outcome not in {"saved", "corrected", "closed"})
     if lines != list(range(1, task.lines + 1)) or len(lines) != counts["usage.metered"]:
         yield f"has lines {lines} on its bill, it counted {task.lines}"
+    ends = [row.line for row in bill if row.outcome == "closed"]
+    if len(ends) != (task.over and task.status is not Status.REJECTED) or max(ends, default=0) > task.lines:
+        yield f"is told of {ends} as all its lines, it counted {task.lines}"
     billed = sum(row.cost_micro_usd for row in bill)
     if billed != task.spent:
         yield f"was billed {billed}, it spent {task.spent}"
