@@ -216,7 +216,8 @@ def _of_its_bill(books: Books, task: Task, counts: Counter[str]) -> Iterator[str
 def _told_again(books: Books, task: Task) -> Iterator[str]:
     """Tell the task from its events alone, and its costs as `explain` does."""
     try:
-        yield from _differences(task, [parse(row.body) for row in books.audit[task.id]])
+        told = (parse(row.body) for row in books.audit[task.id])
+        yield from _differences(task, [event for event in told if event.entity == task.entity])
     except (Permanent, KeyError) as broken:
         yield f"has events that tell no story: {broken}"
 
