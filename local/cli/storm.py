@@ -72,7 +72,7 @@ def _say_end(outcomes: list[Outcome], seconds: float) -> None:
     )
     bad = [one for one in outcomes if one.wrong]
     for one in bad:
-        typer.echo(f"\nagentfabric storm {one.name}")
+        typer.echo(f"\nagentfabric storm --seeds 1 {one.name}")
         for sentence in one.wrong[:_SHOWN]:
             typer.echo(f"  NOT SO: {sentence}")
         if len(one.wrong) > _SHOWN:

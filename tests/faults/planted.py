@@ -20,9 +20,9 @@ from local.sqlite import records as sqlite_records
 from local.sqlite import tasks as sqlite_tasks
 from local.sqlite.broker import SqliteDeadLetters
 from local.sqlite.records import SqliteRecords
-from shared.app import commit, parking, paying, steps, tasks
+from shared.app import commit, leases, parking, paying, steps, tasks
 from shared.app.purse import Ticket
-from shared.core import draws, recording
+from shared.core import draws, recording, stepping
 from shared.core import task as core_task
 from shared.core.draws import Outcome
 from shared.core.ledger import NOTHING, Posting
@@ -274,7 +274,25 @@ def unpaid_bill(*_: Any) -> bool:
     return False
 
 
-_RIGHT_WAIT = steps._wait_of
+def no_memory(self: paying.LeasePurse, question: str) -> Any:
+    """Find no draw that an earlier attempt made, but a free name."""
+    lease = leases.lease_id(self.task.id)
+    names = (derive("again", lease, question, self.entry.attempt, number) for number in itertools.count())
+    yield next(name for name in names if name not in self._draws), None
+
+
+def bill_each_time(task: Any, entry: Any, spending: Any) -> Any:
+    """Bill what is on the bill already."""
+    return _RIGHT_BILL(task, entry.model_copy(update={"billed": {}, "cost": 0}), spending)
+
+
+def everywhere_bills_each_time(patch: pytest.MonkeyPatch) -> None:
+    """Plant it for whoever bills."""
+    for module in (stepping, commit):
+        patch.setattr(module, "bill", bill_each_time)
+
+
+_RIGHT_WAIT, _RIGHT_BILL = steps._wait_of, stepping.bill
 _RIGHT_DECIDE, _RIGHT_LINK = recording.decide, recording._link
 _RIGHT_SETTLE, _RIGHT_DRAW = draws.settle, paying.LeasePurse.draw
 
@@ -306,6 +324,9 @@ PLANTED: dict[str, Planted] = {
     "charges nothing for the unknown": Planted("the provider charged", ALL, instead(draws, "unknown", unknown_is_free)),
     "pays twice": Planted("its draws come to", CRASHES, instead(draws, "settle", pay_twice), rates=LOST),
     "calls without the ledger": Planted("no money set aside", ALL, instead(paying.LeasePurse, "draw", fails_open)),
+    "asks again what was answered": Planted(
+        "answered twice", CRASHES, instead(paying.LeasePurse, "_earlier", no_memory), rates=LOST
+    ),
     "takes throttling for failure": Planted(
         "tasks failed", frozenset({Kind.PROVIDER}), instead(steps, "_wait_of", throttling_is_failure), rates=MOODY
     ),
@@ -317,6 +338,7 @@ PLANTED: dict[str, Planted] = {
     ),
     "keeps a lease": Planted("ended by their time", CRASHES, instead(commit, "_ended", keeps_the_lease)),
     "leaves a bill incomplete": Planted("it was billed", ALL, instead(commit, "bill_the_rest", unpaid_bill)),
+    "bills each time": Planted("billed", ALL, everywhere_bills_each_time, rates=LOST),
     "sweeps nothing": Planted("", ALL, instead(parking, "_restart", nothing)),
     "forgets what is parked": Planted("ended as parked", ALL, instead(sqlite_tasks, "_note_parked", nothing)),
 }
