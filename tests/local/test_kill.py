@@ -153,6 +153,8 @@ INTERRUPTED = """
 import os, signal, sys
 from local.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in a shell's background ignores it
+
 class Screen:
     def __init__(self, screen):
         self.screen = screen

@@ -107,7 +107,7 @@ def _misbilled(submitted: Sequence[Submitted], found: Evidence) -> Iterator[str]
                 used.setdefault(event["taskid"], Counter())[event["id"]] += 1
                 costs[event["taskid"]] += event["data"]["cost_micro_usd"]
     for task, uses in used.items():
-        billed = Counter(row["event_id"] for row in found.bills.get(task, ()))
+        billed = Counter(row["event_id"] for row in found.bills.get(task, ()) if row.get("outcome") != "closed")
         if billed != uses or any(count > 1 for count in billed.values()):
             yield f"task {task} has {billed.total()} bills for {uses.total()} uses"
         elif sum(row["cost_micro_usd"] for row in found.bills.get(task, ())) != costs[task]:

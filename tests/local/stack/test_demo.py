@@ -161,7 +161,7 @@ def test_the_clients_and_operators_verbs_reach_the_stack(deployed: Path, shell: 
     write_corpus(shell.folder, {"a.txt": MIT, "plain.toml": PLAIN})
     submit = ("submit", "a.txt", "--taxonomy", "plain.toml", "--priority", "background", *there)
     assert shell.type("tenants", "set", TENANT, "max_runs=900", *there).code == DONE
-    assert shell.type("policy", *there).out == f"[tenants.{TENANT}]\nmax_runs = 900\n"
+    assert shell.type("policy", *there).out == f"[tenants.{TENANT}]\nfour_eyes = false\nmax_runs = 900\n"
     assert shell.type("stop", "--all", "--reason", "a leak", "--as", "ann", "--wait", *there).code == DONE
     try:
         (line,) = shell.type("tenants", "--json", *there).lines

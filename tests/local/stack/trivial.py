@@ -5,6 +5,7 @@ Run as a script it starts one that becomes ready and one that never does.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,5 +70,6 @@ def script(name: str, code: str, needs: tuple[str, ...] = (), *, ready: bool = T
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in a shell's background ignores it
     never = script("never", "print('here', flush=True); import time; time.sleep(600)", ("first",), ready=False)
     Supervisor(Path(sys.argv[1]), [web("first"), never], lambda name, what: print(name, what, flush=True)).up()  # noqa: T201
