@@ -10,7 +10,7 @@ import heapq
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
-from azure.data.tables import TableTransactionError, TransactionOperation, UpdateMode
+from azure.data.tables import TransactionOperation, UpdateMode
 
 from azure.fabric.adapters import rows
 from azure.fabric.adapters.verdicts import verdicts
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from azure.fabric.adapters.tables import Operation, Table
 
 _ACCOUNT, _LEASE, _DRAW = "account", "lease|", "draw|"
-_LOST_RACE = frozenset({409, 412})  # it exists already; it is not as it was read
 # The SDK finds parameters between blanks, and nowhere else.
 _DUE = "RowKey gt @low and RowKey lt @high and ExpiresAt le @at and ( State eq @open or State eq @closing )"
 
@@ -54,15 +53,8 @@ class TableLedger:
 
     def post(self, posting: Posting) -> None:
         """Write all rows or none; Conflict unless each is stored at one version less than it brings."""
-        operations = list(posted(self._table, posting))
-        rows.check_size([operation[1] for operation in operations])
-        try:
-            with verdicts("the table"):
-                self._table.client.submit_transaction(operations)
-        except TableTransactionError as error:
-            if error.status_code not in _LOST_RACE:
-                raise
-            raise Conflict("the ledger's rows were changed by somebody else") from error
+        if self._table.write(list(posted(self._table, posting))) is not None:
+            raise Conflict("the ledger's rows were changed by somebody else")
 
     def leases(self, tenant: str, *, limit: int, after: str = "") -> Sequence[Lease]:
         """Return up to `limit` of the tenant's leases in the order of their ids."""

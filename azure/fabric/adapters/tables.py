@@ -59,6 +59,18 @@ class Table:
             for _, one in zip(range(limit), found, strict=False):
                 yield one
 
+    def write(self, operations: Sequence[Operation]) -> int | None:
+        """Write all rows or none; return which of them lost a race, or None when they are written."""
+        rows.check_size([operation[1] for operation in operations])
+        try:
+            with verdicts("the table"):
+                self.client.submit_transaction(operations)
+        except TableTransactionError as error:
+            if error.status_code not in _LOST_RACE:
+                raise
+            return int(error.index)
+        return None
+
 
 class TableTasks:
     """The `Tasks` port."""
@@ -99,28 +111,16 @@ class TableTasks:
         operations = [*self._claim(change), *self._task(change), *events, *self._belongings(change)]
         if change.posting is not None:
             operations += posted(self._table, change.posting)
-        rows.check_size([operation[1] for operation in operations])
-        try:
-            with verdicts("the table"):
-                self._table.client.submit_transaction(operations)
-        except TableTransactionError as error:
-            if error.status_code not in _LOST_RACE:
-                raise
-            if change.claim is not None and error.index == 0:
-                raise Duplicate(f"{change.claim} was handled before") from error
-            raise Conflict(f"task {change.task.id}, its entity or its money was changed by somebody else") from error
+        lost = self._table.write(operations)
+        if lost == 0 and change.claim is not None:
+            raise Duplicate(f"{change.claim} was handled before")
+        if lost is not None:
+            raise Conflict(f"task {change.task.id}, its entity or its money was changed by somebody else")
 
     def note(self, events: tuple[AnyEvent, ...]) -> None:
         """Write events that change no task, all or none; Conflict when they came too late."""
-        operations = list(self._events(events))
-        rows.check_size([operation[1] for operation in operations])
-        try:
-            with verdicts("the table"):
-                self._table.client.submit_transaction(operations)
-        except TableTransactionError as error:
-            if error.status_code not in _LOST_RACE:
-                raise
-            raise Conflict(f"the events of {events[0].entity} were continued by somebody else") from error
+        if self._table.write(list(self._events(events))) is not None:
+            raise Conflict(f"the events of {events[0].entity} were continued by somebody else")
 
     def _claim(self, change: Change) -> Iterator[Operation]:
         if change.claim is None:
