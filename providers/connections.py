@@ -60,9 +60,16 @@ def _reached(to: connection.HTTPConnection, addresses: Sequence[str]) -> socket.
     last: OSError = OSError("no address")
     for address in addresses:
         try:
-            return socket.create_connection((address, to.port), Timeout.resolve_default_timeout(to.timeout))
+            return _connected(to, address)
         except OSError as error:
             last = error
     if isinstance(last, TimeoutError):
         raise ConnectTimeoutError(to, f"no connection to {to.host}") from last
     raise NewConnectionError(to, f"no connection to {to.host}") from last
+
+
+def _connected(to: connection.HTTPConnection, address: str) -> socket.socket:
+    made = socket.create_connection((address, to.port), Timeout.resolve_default_timeout(to.timeout))
+    for option in to.socket_options or ():  # else a body waits for its head to be acknowledged
+        made.setsockopt(*option)
+    return made

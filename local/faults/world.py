@@ -32,6 +32,7 @@ from shared.app.parking import next_due, resume_due, sweep
 from shared.app.recent import Recent
 from shared.core.routes import Route
 from shared.errors import FabricError, Transient
+from shared.ports import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,8 @@ class World:
             now=now,
             nearby=None,
             turned_away={},
+            refusals=Refusals(),
+            looks={},
         )
         process.ports = self._plant(behind(behind(ports, self.watch.around, WATCHED), process.around))
         return process

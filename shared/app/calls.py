@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from shared.ports import Learned, Models, Spans
 
 Kind = Literal["first", "fallback", "retry", "repair", "hedge"]
-_ITS_OWN_FAULT = frozenset({"provider-credentials", "unknown-deployment"})  # a refusal that no prompt can mend
+_ITS_OWN_FAULT = frozenset(
+    {"egress-refused", "provider-credentials", "unknown-deployment"}
+)  # a refusal that no prompt can mend
 
 
 class Busy(Transient):
@@ -90,10 +92,7 @@ class Calls:
     spans: Spans | None = None
 
     def prepare(self, pick: Pick, prompt: Prompt, kind: Kind) -> Callable[[], Said]:
-        """Put the call's money aside and return the call; Busy when the gate is shut, Permanent without money.
-
-        A call that was paid before is not made again: its answer is returned.
-        """
+        """Put the call's money aside and return the call; Busy when the gate is shut, Permanent without money."""
         route = pick.route
         wait = self.learned.enter(route, self.now(), RANKS[self.terms.priority])
         if wait:
@@ -103,10 +102,6 @@ class Calls:
         except BaseException:
             self._leave(route, "refused", self.now())
             raise
-        earlier = ticket.answer
-        if earlier is not None:
-            self._leave(route, "refused", self.now())
-            return lambda: self._again(earlier, prompt)
         self.made += 1
         asked = replace(prompt, deployment=route.name, reference=ticket.id, timeout=self._seconds(route, prompt))
         out = Out(route, ticket, asked, _kind(kind, self.terms.attempt), self.made)
@@ -120,11 +115,6 @@ class Calls:
         if route.embedded:
             return prompt.tokens_in
         return most_tokens_in(prompt) if prompt.repair or not self.most_in else self.most_in
-
-    def _again(self, earlier: Completion, prompt: Prompt) -> Said:
-        fault = _fault(earlier, prompt)
-        self.race.won = self.race.won or not fault
-        return Said(earlier, fault)
 
     def _call(self, out: Out) -> Said:
         route, ticket, prompt, _, _ = out

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shared.core.ledger import Draw, Lease
     from shared.core.task import Task
 
-_RACES = 8
+_RACES = 16
 
 
 def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, claim: str | None = None) -> Task:
@@ -37,15 +37,24 @@ def change(ports: Ports, cause: Cause, decide: Callable[[Task], Decision], *, cl
 
     `claim` is the message's name in the inbox; with one, a repeated message changes nothing.
     """
-    return _settled(ports, cause, claim, lambda: _once(ports, cause, decide, claim))
+    return _tried(ports, cause, claim, lambda: _once(ports, cause, decide, claim))
 
 
-def create(ports: Ports, cause: Cause, decide: Callable[[], Decision], *, claim: str) -> Task:
-    """Commit and publish a task that is new; when its claim is taken, return the one that is there."""
-    return _settled(ports, cause, claim, lambda: _commit(ports, cause, decide(), None, claim))
+def create(
+    ports: Ports, cause: Cause, decide: Callable[[], Decision], *, claim: str, written: Callable[[], None] | None = None
+) -> Task:
+    """Commit and publish a task that is new, and tell `written`; when its claim is taken, return the one there is."""
+
+    def attempt() -> Task:
+        made = _commit(ports, cause, decide(), None, claim)
+        if written is not None:
+            written()
+        return made
+
+    return _tried(ports, cause, claim, attempt)
 
 
-def _settled(ports: Ports, cause: Cause, claim: str | None, attempt: Callable[[], Task]) -> Task:
+def _tried(ports: Ports, cause: Cause, claim: str | None, attempt: Callable[[], Task]) -> Task:
     for _ in range(_RACES):
         try:
             return attempt()
@@ -96,7 +105,7 @@ def _ended(ports: Ports, task: Task, decision: Decision, source: str) -> Decisio
 
 
 def bill_the_rest(ports: Ports, task: Task, lease: Lease, source: str) -> bool:
-    """Put on the bill what a crash left off it; False when the bill says what the lease was charged."""
+    """Put on the bill what a crash left off it; False when nothing could be put there that it does not say."""
     if leases.charged(lease) == task.spent:
         return False
     billed = False
@@ -104,8 +113,7 @@ def bill_the_rest(ports: Ports, task: Task, lease: Lease, source: str) -> bool:
         told = (part for drawn in draws for part in (drawn.id, drawn.version))
         name = derive(task.run_id, entry.document, entry.step, "bill", *told)
         cause = Cause(name, task.tenant, task.id, task.entity, source)
-        change(ports, cause, partial(_billed, ports, entry, draws))
-        billed = True
+        billed |= change(ports, cause, partial(_billed, ports, entry, draws)).version != task.version
     return billed
 
 

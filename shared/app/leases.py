@@ -1,10 +1,8 @@
-"""The lease of a run: opened when its task is admitted, kept while it lives, closed before its end is written down.
-
-Closing comes first, so that a task that is over never holds money; a task that lives on without a lease gets it anew.
-"""
+"""The lease of a run: opened and closed together with its task, given back while that is parked, and had anew then."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ from shared.app import ledger
 from shared.core import notes
 from shared.core.admission import tenant_policy
 from shared.core.draws import charge
-from shared.core.ledger import LeaseAsk, Limits
+from shared.core.ledger import LeaseAsk
 from shared.core.stepping import Charge, outcome_of
 from shared.errors import NotFound
 from shared.events.ids import derive
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from shared.core.journal import Entry
     from shared.core.ledger import Draw, Lease
-    from shared.core.policy import Policy, TenantPolicy
+    from shared.core.policy import Policy
     from shared.core.task import Task
     from shared.events.routing import ModelRouted
     from shared.ports import Ports
@@ -34,11 +32,6 @@ def lease_id(task: str) -> str:
     return derive("lease", task)
 
 
-def limits_of(policy: TenantPolicy) -> Limits:
-    """Return what a tenant may spend in a day and in a month."""
-    return Limits(policy.daily_budget, policy.monthly_budget)
-
-
 def ask(ports: Ports, task: Task, amount: int) -> LeaseAsk:
     """Return what a task asks for, `amount` micro-USD in all."""
     at = ports.now().timestamp()
@@ -48,7 +41,7 @@ def ask(ports: Ports, task: Task, amount: int) -> LeaseAsk:
 
 def ensure(ports: Ports, task: Task, *, more: int = 0) -> Lease:
     """Return the task's lease, open and with `more` beside its budget; Forbidden when the tenant has not that much."""
-    limits = limits_of(tenant_policy(ports.tenants, task.tenant))
+    limits = tenant_policy(ports.tenants, task.tenant).money
     asked = ask(ports, task, task.budget + more)
     opened = ledger.open_lease(ports, task.tenant, asked, limits)
     if opened.state != "open":
@@ -93,9 +86,11 @@ def unbilled(ports: Ports, task: Task, lease: Lease) -> Iterator[tuple[Entry, tu
 
 
 def charges_now(ports: Ports, entry: Entry, draws: Iterable[Draw]) -> tuple[Charge, ...]:
-    """Return what these draws put on the bill as it and they are by now."""
+    """Return what these draws put on the bill as it and they are by now; a released one takes back what it says."""
     found = (ports.ledger.draw(drawn.tenant, drawn.lease, drawn.id) or drawn for drawn in draws)
-    return tuple(charge_of(drawn, ports.policy()) for drawn in found if _differs(entry, drawn))
+    charges = (charge_of(drawn, ports.policy()) for drawn in found if _differs(entry, drawn))
+    said = {name: line.cost for name, line in entry.billed.items()}
+    return tuple(replace(one, worst=said.get(one.draw, one.worst)) for one in charges)
 
 
 def charge_of(drawn: Draw, policy: Policy, routed: tuple[ModelRouted, ...] | None = None) -> Charge:

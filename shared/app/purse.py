@@ -23,12 +23,11 @@ class LedgerDown(Transient):
 
 
 class Ticket(NamedTuple):
-    """Money put aside for one call. `answer` is there when the same call was paid before: it is not made again."""
+    """Money put aside for one call."""
 
     id: str
     deployment: str
     worst: int
-    answer: Completion | None = None
 
 
 class Kept(NamedTuple):

@@ -51,5 +51,7 @@ class Recent:
 
     def write(self, setting: Setting) -> None:
         """Write it; Conflict unless it is stored at one version less than it brings."""
-        self._kept.pop(setting.name, None)
-        self._settings.write(setting)
+        try:
+            self._settings.write(setting)
+        finally:
+            self._kept.pop(setting.name, None)

@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Chooses among what the policy names, and remembers what it learned. One for a process, for all its threads."""
+    """Chooses among what the policy names, and tells `learned` what came of it, which outlives it."""
 
     models: Models
     routes: Callable[[], tuple[Route, ...]]

@@ -59,7 +59,10 @@ def settle(ports: Ports, tenant: str, task: str, said: Said, *, source: str) -> 
         _note(ports, found, drawn, said)
         outcome = Outcome(said.cost, said.tokens_in, said.tokens_out)
         drawn = ledger.correct(ports, tenant, drawn.lease, drawn.id, outcome)
-    _bill(ports, found, drawn, said, source)
+    mine = drawn.actual == said.cost
+    _bill(ports, found, drawn, said if mine else said._replace(by="", reason=""), source)
+    if not mine:  # the call's own end was found meanwhile
+        _check_unknown(drawn)
     return drawn
 
 

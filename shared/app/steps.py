@@ -139,7 +139,7 @@ def _give_way(ports: Ports, cause: Cause, entry: Entry, wait: Wait, purse: Lease
 
     def decide(current: Task) -> Decision:
         stored = _stored(ports, entry)
-        if stored.attempt != entry.attempt or stored.done:
+        if _taken_over(stored, entry):
             return stepping.bill(current, stored, purse.spending)
         back = stepping.give_way(current, stored, purse.spending)
         waits = park(ports, back.task, wait, entry.document)
@@ -174,13 +174,18 @@ def _note_failure(
 
     def decide(current: Task) -> Decision:
         stored = _stored(ports, entry)
-        if stored != entry:
+        if _taken_over(stored, entry):
             return stepping.bill(current, stored, spending)
         return stepping.fail(
-            current, entry, code, str(error), final=final, spending=spending, prices=ports.policy().price_version
+            current, stored, code, str(error), final=final, spending=spending, prices=ports.policy().price_version
         )
 
     change(ports, cause, decide, claim=cause.id)
+
+
+def _taken_over(stored: Entry, mine: Entry) -> bool:
+    """Tell whether another attempt is at the step by now, or has done it; what is on its bill may have changed."""
+    return stored.attempt != mine.attempt or stored.done
 
 
 def _bill(ports: Ports, cause: Cause, entry: Entry, spending: Spending) -> None:

@@ -94,9 +94,10 @@ def _admitted(ports: Ports, cause: Cause, task: Task) -> Task:
         )
         return replace(admitted, posting=granted.posting)
 
-    made = create(ports, cause, decide, claim=f"submit:{task.id}")
-    noted(ports, task.tenant, turned_away)
-    return made
+    def written() -> None:
+        noted(ports, task.tenant, turned_away)
+
+    return create(ports, cause, decide, claim=f"submit:{task.id}", written=written)
 
 
 def _asked(task: Task) -> Ask:

@@ -10,12 +10,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Line(BaseModel):
-    """A line of the bill: its number in the task's, and what it says in micro-USD; number 0: told of, to be billed."""
+    """A line of the bill: its number in the task's, what it says in micro-USD, and whose call was told of.
+
+    Number 0: a call that was told of and is to be billed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     line: int
     cost: int
+    deployment: str = ""
 
 
 class Entry(BaseModel):

@@ -255,7 +255,8 @@ def _metered(used: UsageMetered) -> dict[str, Any]:
 
 def _corrected(told: UsageCorrected) -> dict[str, Any]:
     more = told.cost_micro_usd - told.was_micro_usd
-    return _free("corrected") | {"cost_micro_usd": more, "line": told.line, "deployment": told.deployment}
+    tokens = {"tokens_in": told.tokens_in, "tokens_out": told.tokens_out}
+    return _free("corrected") | tokens | {"cost_micro_usd": more, "line": told.line, "deployment": told.deployment}
 
 
 def _saved(told: UsageSaved) -> dict[str, Any]:

@@ -179,16 +179,17 @@ def bill(task: Task, entry: Entry, spending: Spending) -> Decision:
         if known is None or not known.line:
             lines += 1
             tokens += charge.tokens_in + charge.tokens_out
-            facts += (*(() if known else charge.routed), _metered(task, entry, charge, lines))
+            routed = () if known and known.deployment == charge.deployment else charge.routed
+            facts += (*routed, _metered(task, entry, charge, lines))
             known = Line(line=lines, cost=0)
         elif known.cost != charge.cost:
             tokens += charge.tokens_in + charge.tokens_out  # of what nobody knew the end of, none were known
             facts.append(_corrected(task, entry, charge, known))
-        billed[charge.draw] = Line(line=known.line, cost=charge.cost)
+        billed[charge.draw] = Line(line=known.line, cost=charge.cost, deployment=charge.deployment)
     for call in spending.out:
         if call.draw not in billed:
             facts += call.routed
-            billed[call.draw] = Line(line=0, cost=0)
+            billed[call.draw] = Line(line=0, cost=0, deployment=call.routed[-1].deployment if call.routed else "")
     facts += spending.notes  # what came of it all
     if not facts:
         return Decision(task)
@@ -232,6 +233,8 @@ def _corrected(task: Task, entry: Entry, charge: Charge, known: Line) -> UsageCo
         line=known.line,
         was_micro_usd=known.cost,
         cost_micro_usd=charge.cost,
+        tokens_in=charge.tokens_in,
+        tokens_out=charge.tokens_out,
         by=charge.by,
         reason=charge.reason,
         model=charge.model,

@@ -40,6 +40,7 @@ _ENDS = {
 }
 _TROUBLES = {
     "bad-answer": "answered what will not do",
+    "egress-refused": "has an address where nothing may be asked",
     "failed": "failed",
     "slow": "is slow",
     "throttled": "throttled",

@@ -63,7 +63,8 @@ class UsageSaved(Fact):
 class UsageCorrected(Fact):
     """What a call of unknown outcome really cost, found later; it replaces the amount of its line.
 
-    `by` and `reason` say who settled it by hand, and why; they are empty when the call's own end was found.
+    The tokens are those that nobody knew of before. `by` and `reason` say who settled it by hand, and why; they are
+    empty when the call's own end was found.
     """
 
     type: ClassVar[str] = "usage.corrected"
@@ -73,6 +74,8 @@ class UsageCorrected(Fact):
     line: int = Field(ge=1)
     was_micro_usd: MicroUsd
     cost_micro_usd: MicroUsd
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
     model: str = ""
     deployment: str = ""
     workflow: str = ""

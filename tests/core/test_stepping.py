@@ -90,7 +90,7 @@ def test_a_second_attempt_keeps_the_bill_of_the_first(said: str) -> None:
     task, entry = begun(placed_task(), call())
     task, entry = written(fail(task, entry, "transient", "throttled", final=False, spending=paid(charge())))
     _, again = begun(task, call(said=said), entry)
-    assert (again.attempt, again.cost, again.billed) == (2, 9, {"d1": Line(line=1, cost=9)})
+    assert (again.attempt, again.cost, again.billed) == (2, 9, {"d1": Line(line=1, cost=9, deployment="eu-2")})
     assert (again.input_sha256 == entry.input_sha256) is (said == "a")
 
 
@@ -140,7 +140,7 @@ def test_a_result_and_its_bill_go_down_together() -> None:
     ]
     after, done = written(decision)
     assert (after.spent, after.lines, done.cost, done.output) == (12, 2, 12, {"label": "MIT"})
-    assert done.billed == {"d1": Line(line=1, cost=5), "d2": Line(line=2, cost=7)}
+    assert done.billed == {"d1": Line(line=1, cost=5, deployment="eu-2"), "d2": Line(line=2, cost=7, deployment="eu-2")}
     assert isinstance(decision.facts[-1], StepCompleted)
     assert decision.facts[-1].cost_micro_usd == 12
 
@@ -223,7 +223,7 @@ def test_a_correction_replaces_the_amount_of_its_line(really: int) -> None:
     assert (fact.was_micro_usd, fact.cost_micro_usd) == (MOST, really)
     after, billed = written(decision)
     assert (after.spent, after.lines, billed.cost) == (5 + really, 2, 5 + really)
-    assert billed.billed["d2"] == Line(line=2, cost=really)
+    assert billed.billed["d2"] == Line(line=2, cost=really, deployment="eu-2")
     assert bill(after, billed, paid(charge("d2", really))).nothing
 
 
@@ -261,7 +261,7 @@ def test_giving_way_takes_the_attempt_back() -> None:
     task, back = written(decision)
     assert (back.attempt, back.cost, task.spent, task.progress) == (1, 7, 7, (Progress.RUNNING,))
     _, again = begun(paused(task), call(), back)
-    assert (again.attempt, again.billed) == (2, {"d1": Line(line=1, cost=7)})
+    assert (again.attempt, again.billed) == (2, {"d1": Line(line=1, cost=7, deployment="eu-2")})
 
 
 def test_giving_way_before_anything_was_paid_says_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
+from urllib3.connection import HTTPConnection
 
+from providers.connections import _connected
 from providers.egress import LOOPBACK, Egress, egress
 from providers.http import Pool, Request
 from shared.core.completion import NoAnswer
@@ -199,3 +202,12 @@ def test_a_policy_says_where_in_plain_words(url: str, *, fits: bool) -> None:
     else:
         with pytest.raises(ValidationError):
             Candidate.model_validate(said)
+
+
+def test_a_judged_connection_sends_at_once() -> None:
+    """A request's body does not wait until its head is acknowledged, as with urllib3's own connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        made = _connected(HTTPConnection("127.0.0.1", port), "127.0.0.1")
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        made.close()
