@@ -135,6 +135,8 @@ class Choice:
         """Stop unless it says which approvals it means."""
         if not (self.ids or self.everything or self.label):
             raise Stop("say which: ids, --label, or --all", USAGE)
+        if self.everything and (self.ids or self.label):
+            raise Stop("--all is all that waits: leave it out, or the ids and --label", USAGE)
         if self.digest and not self.is_one:
             raise Stop("--digest is of one approval: name one id with it, and nothing else", USAGE)
         if self.digest and not _DIGEST.fullmatch(self.digest.lower()):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 
 def _a_time(said: str) -> str:
-    if said and not re.fullmatch(r"\d{4}(-\d\d){0,2}", said):
+    if said and not (_is_date(said) or _is_date(f"{said}-01")):
         raise Stop(f"{said} is no day and no month; write 2026-11-21, or 2026-11", USAGE)
     return said
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class By(StrEnum):

@@ -121,7 +121,10 @@ def policy(
         raise Stop("`policy check FILE` and `policy set FILE` take a file", USAGE)
     with _desk(home, on, where, person) as desk:
         if do is With.SHOW:
-            typer.echo((_of_version(desk, file) if file else desk.text()).rstrip("\n"))
+            shown = _of_version(desk, file) if file else desk.text()
+            typer.echo(shown.rstrip("\n"))
+            if shown.strip():
+                _usable(file or "the policy that is written", lambda: parse(shown))
             return
         before, text = desk.text(), _text_of(file)
         if do is With.SET:

@@ -63,6 +63,9 @@ def _say_end(outcomes: list[Outcome], seconds: float) -> None:
         kills.update(one.kills)
     tasks = sum(one.plan.tasks for one in outcomes)
     typer.echo("\nfaults: " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(struck.items())))
+    calm = sorted(kind.value for kind in set().union(*(one.plan.kinds for one in outcomes)) if kind.value not in struck)
+    if calm:
+        typer.echo(f"never struck: {', '.join(calm)}")
     typer.echo("kills: " + ", ".join(f"{where} {count}" for where, count in kills.most_common()))
     used = sum(one.seconds for one in outcomes)
     calls = sum(one.calls for one in outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import typer
@@ -70,4 +71,7 @@ def main() -> None:
         sys.exit(WAITING)
     except FabricError as error:
         typer.echo(f"agentfabric: {error}", err=True)
+        sys.exit(1)
+    except sqlite3.DatabaseError as broken:
+        typer.echo(f"agentfabric: the state cannot be used: {broken}; --home names another folder", err=True)
         sys.exit(1)

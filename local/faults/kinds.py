@@ -86,4 +86,7 @@ def chosen(only: str = "", without: Iterable[str] = ()) -> frozenset[Kind]:
     unknown = [name for name in (*named, *without) if name not in set(Kind)]
     if unknown:
         raise Permanent(f"no kind {', '.join(unknown)}; there are {', '.join(Kind)}", code="unknown-kind")
-    return (frozenset(map(Kind, named)) if named else EVERYTHING) - set(map(Kind, without))
+    found = (frozenset(map(Kind, named)) if named else EVERYTHING) - set(map(Kind, without))
+    if not found:
+        raise Permanent("no kind of fault is left: that would be no storm", code="unknown-kind")
+    return found

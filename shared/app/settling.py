@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 
+_BEYOND = 10  # times its worst case: no call has cost that much
+
+
 class Said(NamedTuple):
     """What an operator says a call has cost, in micro-USD, and why they know."""
 
@@ -55,6 +58,7 @@ def settle(ports: Ports, tenant: str, task: str, said: Said, *, source: str) -> 
         raise NotFound(f"task {task} made no call {said.draw[:80]!r}")
     if drawn.state != "settled" or drawn.actual != said.cost:
         _check_unknown(drawn)
+        _check_likely(drawn, said)
         _bill(ports, found, drawn, said, source)  # at its worst, so that what follows corrects it
         _note(ports, found, drawn, said)
         outcome = Outcome(said.cost, said.tokens_in, said.tokens_out)
@@ -76,6 +80,13 @@ def _check_unknown(drawn: Draw) -> None:
         raise Permanent(f"call {drawn.id} may still end by itself", code="call-out")
     if drawn.state != "unknown":
         raise Permanent(f"call {drawn.id} is {drawn.state}: it cost {usd(drawn.actual)}", code="already-settled")
+
+
+def _check_likely(drawn: Draw, said: Said) -> None:
+    """Refuse a slip of the finger: what is settled stays, and worst cases are bounds that providers rarely pass."""
+    if said.cost > _BEYOND * drawn.worst:
+        what = f"{usd(said.cost)} is more than {_BEYOND} times the {usd(drawn.worst)} that it may cost at most"
+        raise Permanent(f"{what}; costs are in millionths of a dollar", code="unlikely-cost")
 
 
 def _note(ports: Ports, task: Task, drawn: Draw, said: Said) -> None:

@@ -11,6 +11,7 @@ from shared.events.catalog import AnyEvent
 WASTE = frozenset({"failed", "hedged", "unknown"})  # outcomes whose answers nobody used
 _KINDS = {"fallback": "instead of another", "retry": "again", "repair": "repair", "hedge": "second call"}
 _OUTCOMES = {"failed": "of no use", "hedged": "too late", "unknown": "end unknown, charged at its worst"}
+_LATER = "end known later"
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
     """Return what a task cost, each line of its bill as it was corrected last, in the run that made the call."""
     tree, names, calls = Cost(f"task {task}"), document_names(events), calls_of(events)
     lines: dict[int, tuple[Cost, bool]] = {}
+    later = {event.data.line for event in events if event.type == "usage.corrected"}
     run = 1
     for event in events:
         said = event.data
@@ -69,7 +71,7 @@ def cost_tree(task: str, events: Sequence[AnyEvent]) -> Cost:
         elif event.type == "usage.metered":
             call, wasted = calls.get(event.id), said.outcome in WASTE
             made_in = call.data.run if call is not None and call.data.run else run
-            line = _step(tree, made_in, names, said).part(_line(said, call))
+            line = _step(tree, made_in, names, said).part(_line(said, call, known_later=said.line in later))
             line.charge(said.cost_micro_usd, wasted=wasted)
             lines[said.line] = line, wasted
         elif event.type == "usage.corrected":
@@ -112,10 +114,10 @@ def _spare(step: Cost, said: Any) -> None:  # noqa: ANN401  a fact of one type
         step.part(f"{said.deployment or said.model}, from the {said.by}").spared += said.saved_micro_usd
 
 
-def _line(used: Any, call: AnyEvent | None) -> str:  # noqa: ANN401  a fact of one type
+def _line(used: Any, call: AnyEvent | None, *, known_later: bool = False) -> str:  # noqa: ANN401  a fact of one type
     told = [
         f"line {used.line}: {used.deployment or used.model}" if used.line else str(used.model),
         _KINDS.get(call.data.kind, "") if call is not None else "",
-        _OUTCOMES.get(used.outcome, ""),
+        _LATER if known_later else _OUTCOMES.get(used.outcome, ""),
     ]
     return ", ".join(filter(None, told))

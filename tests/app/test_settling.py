@@ -97,3 +97,12 @@ def test_only_a_call_of_unknown_end_is_settled(world: World) -> None:
         settled(world, task, said(drawn._replace(id="nobody"), 1))
     with pytest.raises(NotFound):
         settle(world.ports, "other", task.id, said(drawn, 1), source=SOURCE)
+
+
+def test_a_slip_of_the_finger_is_refused(world: World) -> None:
+    """Ten times the worst case is no cost of a call: nothing is changed, and the right amount can still be said."""
+    task, drawn = lost(world)
+    with pytest.raises(Permanent) as refused:
+        settle(world.ports, TENANT, task.id, said(drawn, 11 * drawn.worst), source=SOURCE)
+    assert refused.value.code == "unlikely-cost"
+    assert settle(world.ports, TENANT, task.id, said(drawn, 2 * drawn.worst), source=SOURCE).actual == 2 * drawn.worst
