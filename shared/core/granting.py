@@ -160,12 +160,12 @@ def _refusal(code: str, bucket: Bucket, rate: Rate, amount: int, when: tuple[flo
     now, seconds = when
     there = level(bucket, rate, now)
     said = (
-        f"{amount} of the rate of {code}: {there:.2f} there, {rate.per_minute:g} more a minute up to {rate.burst:g};"
-        f" that much in {seconds:.3f} s"
+        f"too many {code} at a time: {amount} wanted, {there:.2f} left; {rate.per_minute:g} more each minute, up to"
+        f" {rate.burst:g}; enough in {seconds:.3f} s"
     )
     return Throttled(said, retry_after=seconds, code=code, level=(rate.per_minute, there))
 
 
 def _too_many(runs: int, most: int) -> Throttled:
-    said = f"{runs} runs are open, {most} may be; one may end at any moment, nobody knows which"
+    said = f"{runs} of {most} runs are open; one may end at any moment, nobody knows which"
     return Throttled(said, retry_after=_RUN_ENDS, code="runs", level=(most, runs))

@@ -107,7 +107,7 @@ def test_a_task_that_was_turned_away_first_is_explained(world: World) -> None:
     assert {event.entity for event in events} == {LIMITS, "package:y"}
     first, second, *_ = tell(events[::-1])
     assert first.text == "turned away (requests), to come again in 5 s"
-    assert "1 of the rate of requests" in first.why
+    assert "too many requests at a time" in first.why
     assert (second.event.type == "task.throttled", first.cost) == (False, None)
     assert verify(world.ports, TENANT, LIMITS).broken is None
     assert world.ports.records.spent(TENANT) == 0

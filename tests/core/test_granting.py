@@ -65,18 +65,18 @@ def test_the_rest_is_what_the_ledger_says() -> None:
 @pytest.mark.parametrize(
     ("policy", "code", "said"),
     [
-        (tenant(request_burst=1), "requests", "0.00 there, 60 more a minute up to 1; that much in 1.000 s"),
+        (tenant(request_burst=1), "requests", "0.00 left; 60 more each minute, up to 1; enough in 1.000 s"),
         (
             tenant(tokens_per_minute=600, token_burst=30),
             "tokens",
-            "30 of the rate of tokens: 0.00 there, 600 more a minute",
+            "too many tokens at a time: 30 wanted, 0.00 left; 600 more each minute",
         ),
         (
             tenant(request_burst=1, tokens_per_minute=600, token_burst=30),
             "tokens",
-            "that much in 3.000 s",
+            "enough in 3.000 s",
         ),
-        (tenant(max_runs=1), "runs", "1 runs are open, 1 may be"),
+        (tenant(max_runs=1), "runs", "1 of 1 runs are open"),
     ],
 )
 def test_a_rate_is_throttled_and_says_which(policy: TenantPolicy, code: str, said: str) -> None:

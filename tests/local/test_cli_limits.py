@@ -80,7 +80,7 @@ def test_whoever_was_turned_away_finds_out_why(shell: Shell) -> None:
     for name in ("a.txt", "b.txt"):
         (shell.folder / name).write_text(f"{name}: permission is hereby granted.", encoding="utf-8")
     assert shell.type("submit", "a.txt", "--key", "a").code == DONE
-    assert "1 runs are open" in shell.type("submit", "b.txt", "--key", "b").err
+    assert "1 of 1 runs are open" in shell.type("submit", "b.txt", "--key", "b").err
     shell.type("resume")
     assert shell.type("submit", "b.txt", "--key", "b").code == DONE
     shell.type("resume")

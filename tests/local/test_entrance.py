@@ -173,7 +173,7 @@ def test_a_throttled_run_is_no_failure(shell: Shell) -> None:
     assert said.code == WAITING
     assert "2 documents: 1 done, 1 parked" in said.out
     assert "1 document was not let in yet, which is no failure; the same command asks again" in said.out
-    assert "of the rate of requests" in said.out
+    assert "too many requests at a time" in said.out
     line = shell.type("run", "documents", "--taxonomy", "plain.toml", "--patience", "1", "--json").lines[1]
     assert (line["status"], line["task"]) == ("parked", None)
 
