@@ -51,7 +51,10 @@ def explain(task: Task, home: Home = HOME, where: Where = Place.EMBEDDED, tenant
     with doors(home, where, tenant) as to:
         told = [parse(json.dumps(row)) for row in _history(to.ask, task, "")]
         if not told:
-            raise Stop(f"the record knows no task {task!r}; see `agentfabric tasks`")
+            raise Stop(
+                f"the record knows no task {task!r} yet; `agentfabric tasks` lists those there are, and here"
+                " `agentfabric resume` takes what waits to the record"
+            )
         ledger = accepted(*to.api("GET", f"/tasks/{task}", person="operator"))["ledger"]
         charged = to.charged(task).get(task)
     tree, missing = cost_tree(task, told), gap_in(task, told)
