@@ -78,7 +78,10 @@ def yields(ports: Ports, task: Task) -> str | None:
     if task.priority != "background":
         return None
     lease = ports.ledger.lease(task.tenant, leases.lease_id(task.id))
-    return lease and give_way(lease, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+    if lease is None:
+        return None
+    reason = give_way(lease, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+    return reason or (_for_urgent_work(ports) if task.run == 1 else None)  # once: it must come to an end
 
 
 def held_back(ports: Ports, task: Task) -> str | None:
@@ -86,7 +89,16 @@ def held_back(ports: Ports, task: Task) -> str | None:
     if task.priority != "background":
         return None
     needed = max(0, task.budget - task.spent)
-    return stay_parked(needed, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+    reason = stay_parked(needed, _money(ports, task.tenant), _gates(ports), ports.now().timestamp())
+    waited = (ports.now() - (task.parked_at or task.submitted_at)).total_seconds()
+    most = ports.policy().classes.of(task.priority).most_wait
+    return reason or (_for_urgent_work(ports) if waited < most else None)
+
+
+def _for_urgent_work(ports: Ports) -> str | None:
+    """Return that interactive tasks wait for models, whichever process they were parked in."""
+    waiting = pressure.urgent(ports)
+    return f"interactive work waits for models, in {waiting} tasks" if waiting else None
 
 
 def _money(ports: Ports, tenant: str) -> Money:

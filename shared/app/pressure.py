@@ -15,6 +15,8 @@ from shared.core.schedule import Load, Shed, shed
 from shared.errors import Throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.core.routing import Candidate
     from shared.core.task import Task
     from shared.events.task import Priority
@@ -54,13 +56,21 @@ def load_of(ports: Ports) -> Load:
         per_second += _rate(ports, candidate)
         if per_second == inf:
             break
-    found = looked(ports, "parked", lambda: ports.tasks.parked(limit=_LOOKED_AT))
-    parked = [one for one in found if one.parked_for in _FOR_PROVIDERS]
+    parked = [one for one in _parked(ports) if one.parked_for in _FOR_PROVIDERS]
     oldest: dict[Priority, float] = {}
     for one in parked:
         if one.parked_at is not None and not _due(one, now):
             oldest[one.priority] = max(oldest.get(one.priority, 0.0), now - one.parked_at.timestamp())
     return Load(Counter(one.priority for one in parked), oldest, per_second, min(opens, default=0.0))
+
+
+def urgent(ports: Ports) -> int:
+    """Return how many interactive tasks were seen to wait for providers, whichever process they were parked in."""
+    return sum(one.priority == "interactive" and one.parked_for == "throttled" for one in _parked(ports))
+
+
+def _parked(ports: Ports) -> Sequence[Task]:
+    return looked(ports, "parked", lambda: ports.tasks.parked(limit=_LOOKED_AT))
 
 
 def _due(task: Task, now: float) -> bool:

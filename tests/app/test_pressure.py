@@ -8,7 +8,7 @@ import pytest
 
 from local.wiring import TENANT
 from shared.app import pressure
-from shared.app.admission import grant
+from shared.app.admission import grant, held_back, yields
 from shared.app.learned import Learned
 from shared.core.granting import Ask
 from shared.core.health import Outcome
@@ -121,3 +121,19 @@ def test_the_tenants_own_limit_is_told_first(world: World, deployment: Route) ->
     policy = world.ports.policy().model_copy(update={"tenants": {TENANT: TenantPolicy(max_runs=1)}})
     world.ports = replace(world.ports, policy=lambda: policy)
     assert granted(world, "standard") == "runs"
+
+
+def test_background_runs_give_way_to_interactive_work_of_any_process(world: World) -> None:
+    """Who never asked a provider sees what is parked for one; a task gives way once, and not for ever."""
+    task = world.submit(priority="background", key="bulk")
+    assert yields(world.ports, task) is None
+    parked(world, "interactive", world.clock.now())
+    world.clock.wait(2)
+    world.ports = replace(world.ports, learned=Learned())
+    assert yields(world.ports, task) == "interactive work waits for models, in 1 tasks"
+    gone = task.model_copy(update={"status": Status.PARKED, "parked_for": "preempted", "parked_at": world.clock.now()})
+    assert held_back(world.ports, gone) is not None
+    world.clock.wait(world.ports.policy().classes.background.most_wait)
+    assert held_back(world.ports, gone) is None
+    assert yields(world.ports, task.model_copy(update={"run": 2})) is None
+    assert yields(world.ports, task.model_copy(update={"priority": "standard"})) is None

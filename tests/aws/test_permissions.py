@@ -48,20 +48,21 @@ UNSEEN |= {("bedrock:InvokeModel", "BedrockModels")}
 PEER = {"sub": "azure", "scope": "fabric"}
 
 
-def submission(cloud: Cloud, taxonomy: str = PLAIN, key: str = "key-1") -> Json:
+def submission(cloud: Cloud, taxonomy: str = PLAIN, key: str = "key-1", **more: str) -> Json:
     """Return the request that submits a task."""
     write = cloud.ports.documents.write
     asked = {
         "entity": f"package-{key}",
         "documents": [write(PAGE, "text/html").model_dump(mode="json")],
         "taxonomy": write(taxonomy.encode(), "text/plain").model_dump(mode="json"),
+        **more,
     }
     return http_event("POST /tasks", changes={"body": json.dumps(asked), "headers.idempotency-key": key})
 
 
-def placed(cloud: Cloud, taxonomy: str = PLAIN) -> Task:
+def placed(cloud: Cloud, taxonomy: str = PLAIN, **more: str) -> Task:
     """Return a task that was submitted and placed."""
-    told = ingress.handler(submission(cloud, taxonomy), None)
+    told = ingress.handler(submission(cloud, taxonomy, **more), None)
     dispatch.handler(cloud.work(), None)
     return cloud.ports.tasks.load("local", json.loads(told["body"])["id"])
 
@@ -160,8 +161,8 @@ def use_run(cloud: Cloud) -> Callable[[], None]:
 
 
 def use_step(cloud: Cloud) -> Callable[[], None]:
-    """Do each step, and one again after a crash; ask for a provider's secret."""
-    task = placed(cloud)
+    """Do each step of background work, and one again after a crash; ask for a provider's secret."""
+    task = placed(cloud, priority="background")
 
     def use() -> None:
         (first, *_) = stepped(task)
