@@ -7,6 +7,7 @@ on the bill tells of them: the attempt that made the call, or after a crash the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -32,8 +33,13 @@ class Named(NamedTuple):
 def named(refused: Iterable[tuple[str, str]]) -> Named:
     """Return as many as an event holds (deployment, reason), and how many more there are."""
     found = list(refused)
-    shown = (Refused(deployment=name, reason=why[:_MOST_OF_A_REASON]) for name, why in found[:MOST_NAMED])
-    return Named(tuple(shown), max(0, len(found) - MOST_NAMED))
+    return Named(tuple(_refused(*one) for one in found[:MOST_NAMED]), max(0, len(found) - MOST_NAMED))
+
+
+@lru_cache(maxsize=4096)
+def _refused(deployment: str, reason: str) -> Refused:
+    """Return the same again: call after call, the same are not asked for the same reasons."""
+    return Refused(deployment=deployment, reason=reason[:_MOST_OF_A_REASON])
 
 
 def refusal(refused: Refusal) -> str:
