@@ -69,6 +69,7 @@ def findings(world: World, *, rests: bool) -> list[str]:
     wrong += [f"more than the limit: {posting}" for posting in world.watch.over]
     wrong += [f"a model was asked with no money set aside: {call}" for call in world.provider.unpaid]
     wrong += [f"one key has two answers: {key}" for key in world.clients.unlike]
+    wrong += [f"{world.clients.left} of {world.plan.tasks} tasks never came"] if world.clients.left else []
     wrong += _garbage(world)
     recorded: set[str] = set()
     drawn: set[str] = set()

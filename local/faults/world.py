@@ -140,8 +140,11 @@ class World:
         """Live through the storm, then let everything come to rest; False when it does not."""
         most_turns = _TURNS_AT_LEAST + self.plan.tasks * _TURNS_PER_TASK
         while (self.clients.left or not self._is_calm()) and self.turns < most_turns:
-            if not self._turn() and not self._wait():
+            if self._turn() or self._wait():
+                continue
+            if not self.clients.left:
                 break
+            self.clients.make()  # a lull: nobody has anything to do until the next client comes
         self.weather.over = True
         idle, last = 0, self.turns + most_turns
         while idle < _MOST_IDLE and self.turns < last and not self._rests():
