@@ -330,8 +330,12 @@ class Spans(Protocol):
 
 @dataclass(slots=True)
 class Refusals:
-    """What this process turned away and has told nobody of yet: how many by tenant and code, and when to tell."""
+    """What this process turned away: by tenant and code how many nobody was told of yet, and when to tell of them.
 
+    `too_fast` counts by tenant those that are not on its account yet.
+    """
+
+    too_fast: dict[str, int] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     due: dict[tuple[str, str], datetime] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
@@ -366,7 +370,6 @@ class Ports:
     dead_letters: DeadLetters | None = None  # None: the transport keeps its own
     nearby: Nearby | None = None  # None: an answer is given again to an equal question only
     spans: Spans | None = None  # None: nobody looks at them
-    turned_away: dict[str, int] = field(default_factory=dict)  # by tenant: too fast, and not yet on its account
     refusals: Refusals = field(default_factory=Refusals)
     looks: dict[str, Look] = field(default_factory=dict)  # what `app.recent.looked` found a moment ago
 

@@ -117,7 +117,6 @@ class World:
             policy=lambda: self.policy,
             now=now,
             nearby=None,
-            turned_away={},
             refusals=Refusals(),
             looks={},
         )

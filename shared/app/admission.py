@@ -36,7 +36,7 @@ def grant(ports: Ports, tenant: str, ask: Ask) -> Grant:
     """
     policy = ports.policy()
     mine = tenant_policy(policy.tenants, tenant)
-    turned = ports.turned_away.get(tenant, 0)
+    turned = ports.refusals.too_fast.get(tenant, 0)
     asked = ask._replace(turned_away=turned) if turned else ask
     account, now = ports.ledger.account(tenant), ports.now().timestamp()
     try:
@@ -70,7 +70,13 @@ def finish(ports: Ports, tenant: str, lease: str, *, unused_tokens: int = 0) -> 
 def noted(ports: Ports, tenant: str, turned_away: int) -> None:
     """Take off what a grant that was written has noted on the account; more may have been turned away meanwhile."""
     if turned_away:
-        ports.turned_away[tenant] = max(0, ports.turned_away.get(tenant, 0) - turned_away)
+        _count(ports, tenant, -turned_away)
+
+
+def _count(ports: Ports, tenant: str, more: int) -> None:
+    kept = ports.refusals
+    with kept.lock:
+        kept.too_fast[tenant] = max(0, kept.too_fast.get(tenant, 0) + more)
 
 
 def yields(ports: Ports, task: Task) -> str | None:
@@ -141,7 +147,7 @@ def _refused(
     """Count what came too fast, and let interactive work wait for money that background runs will give back."""
     if isinstance(refusal, Throttled):
         if refusal.code != "stopped":
-            ports.turned_away[account.tenant] = ports.turned_away.get(account.tenant, 0) + 1
+            _count(ports, account.tenant, 1)
         return refusal
     now = ports.now().timestamp()
     may_wait = refusal.code == "quota-used-up" and ask.priority == "interactive"

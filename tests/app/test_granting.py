@@ -194,7 +194,7 @@ def test_strangers_and_the_stopped_get_nothing(world: World, watched: Watched) -
     stop(replace(world.ports, settings=SqliteSettings(world.database)), "tenant", TENANT, by="ann", reason="a leak")
     assert refusal(world) == "stopped"
     assert watched.posts == 0
-    assert world.ports.turned_away == {}
+    assert world.ports.refusals.too_fast == {}
 
 
 def test_what_was_not_used_comes_back(world: World) -> None:

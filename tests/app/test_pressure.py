@@ -90,7 +90,7 @@ def test_a_long_queue_sheds_the_lowest_class_first(world: World, deployment: Rou
     world.clock.wait(301)
     assert pressure.load_of(world.ports).oldest == {"background": 301.0}
     assert granted(world, "background") == "pressure"
-    assert world.ports.turned_away == {TENANT: 1}
+    assert world.ports.refusals.too_fast == {TENANT: 1}
     assert granted(world, "standard") == "within its rates and budgets"
     assert world.ports.ledger.lease(TENANT, "l-background") is None
 

@@ -132,7 +132,7 @@ def test_pages_of_a_story_lose_nothing(world: World) -> None:
 def test_processes_tell_of_their_own(world: World) -> None:
     """Two processes number their refusals one after the other, and each counts what it turned away itself."""
     used_up(world)
-    mine, theirs = world.ports, replace(world.ports, turned_away={}, refusals=Refusals())
+    mine, theirs = world.ports, replace(world.ports, refusals=Refusals())
     for ports in (mine, theirs, theirs, mine, mine):
         world.ports = ports
         refused(world)

@@ -76,11 +76,11 @@ def test_a_bill_that_changes_meanwhile_hides_no_failure(world: World) -> None:
 def test_who_repeats_a_submission_takes_no_count_away(world: World) -> None:
     """How many were turned away is noted with the next task that is new, and not with a repetition."""
     world.submit(key="a")
-    world.ports.turned_away[TENANT] = 7
+    world.ports.refusals.too_fast[TENANT] = 7
     world.submit(key="a")
-    assert world.ports.turned_away[TENANT] == 7
+    assert world.ports.refusals.too_fast[TENANT] == 7
     world.submit(key="b")
-    assert (world.ports.turned_away[TENANT], world.ports.ledger.account(TENANT).turned_away) == (0, 7)
+    assert (world.ports.refusals.too_fast[TENANT], world.ports.ledger.account(TENANT).turned_away) == (0, 7)
 
 
 def test_tokens_that_are_known_later_are_on_the_bill(world: World) -> None:
